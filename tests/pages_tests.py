@@ -1,0 +1,336 @@
+#!/usr/bin/env python3
+"""Tests of the tools that keep the pages true: weave, run_pages, lint_pages, lint_source, docs_pages.
+
+usage: python3 tests/pages_tests.py [-v] [NAME...]        (sh tools/lint.sh tools runs all)
+
+Each test makes a small tree in a folder with a blank in its name, with the real tools in it, and
+asks: is it green when all is well, and does it go red, in words that help, when one thing is wrong?
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TOOLS = [f for f in os.listdir(os.path.join(TOP, 'tools')) if f.endswith(('.py', '.sh'))]
+
+SOURCE = '''/* A source. */
+//! [whole]
+static int answer(void)
+{
+    //! [inside]
+    if (1) {
+        return 42;
+    }
+    //! [inside]
+}
+//! [whole]
+'''
+
+WOVEN = '''# A page
+
+<!-- code: source.c inside -->
+```c
+if (1) {
+    return 42;
+}
+```
+'''
+
+# A server as the pages know them; "deaf" does not hear SIGINT.
+SERVER = '''import os, signal, sys, time
+def stop(*_):
+    print("totals: clients 3, bytes 1024", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGINT, signal.SIG_IGN if "deaf" in sys.argv else stop)
+open("../pid", "w").write(str(os.getpid()))
+print("listening on 127.0.0.1:%d" % (os.getpid() % 60000 + 1), flush=True)
+while True:
+    time.sleep(60)
+'''
+
+
+class Tree(unittest.TestCase):
+    """A test with a tree of its own."""
+
+    def setUp(self):
+        self.base = tempfile.mkdtemp(prefix='pages tests ')
+        self.top = os.path.join(self.base, 'a tree')
+        os.makedirs(os.path.join(self.top, 'tools'))
+        for name in TOOLS:
+            shutil.copy(os.path.join(TOP, 'tools', name), os.path.join(self.top, 'tools', name))
+
+    def tearDown(self):
+        shutil.rmtree(self.base)
+
+    def write(self, name, text):
+        path = os.path.join(self.top, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(text)
+
+    def read(self, name):
+        with open(os.path.join(self.top, name), encoding='utf-8') as file:
+            return file.read()
+
+    def run_tool(self, tool, *words, **env):
+        """(status, what it said)."""
+        run = subprocess.run([sys.executable, 'tools/' + tool] + list(words), cwd=self.top, text=True,
+                             env=dict(os.environ, PYTHONDONTWRITEBYTECODE='1', **env), timeout=60,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        return run.returncode, run.stdout
+
+    def expect(self, result, status, *words):
+        for word in words:
+            self.assertIn(word, result[1])
+        self.assertEqual(status, result[0], result[1])
+
+
+class Weave(Tree):
+    def setUp(self):
+        super().setUp()
+        self.write('source.c', SOURCE)
+
+    def test_fills_an_empty_block(self):
+        self.write('page.md', '# A page\n\n<!-- code: source.c inside -->\n```c\n```\n')
+        self.expect(self.run_tool('weave.py'), 0, 'page.md: 1 block woven')
+        self.assertEqual(WOVEN, self.read('page.md'))
+        self.expect(self.run_tool('weave.py', '--check'), 0)
+
+    def test_leaves_out_the_markers_of_inner_pairs(self):
+        self.write('page.md', '<!-- code: source.c whole -->\n```c\n```\n')
+        self.run_tool('weave.py')
+        self.assertNotIn('//!', self.read('page.md'))
+        self.assertIn('    if (1) {', self.read('page.md'))
+
+    def test_check_goes_red_when_one_byte_of_the_source_changes(self):
+        self.write('page.md', WOVEN)
+        self.expect(self.run_tool('weave.py', '--check'), 0)
+        self.write('source.c', SOURCE.replace('42', '43'))
+        self.expect(self.run_tool('weave.py', '--check'), 1, 'page.md:5:', 'make weave')
+        self.assertEqual(WOVEN, self.read('page.md'))
+
+    def test_check_goes_red_when_one_byte_of_the_page_changes(self):
+        self.write('page.md', WOVEN.replace('42', '43'))
+        self.expect(self.run_tool('weave.py', '--check'), 1, 'page.md:5:', 'make weave')
+
+    def test_names_what_is_missing(self):
+        self.write('page.md', '<!-- code: none.c inside -->\n```c\n```\n<!-- code: source.c none -->\n```c\n```\n'
+                   '<!-- code: source.c whole -->\n')
+        self.expect(self.run_tool('weave.py'), 1, 'page.md:1: no file none.c', 'page.md:4: source.c has no marker',
+                    'page.md:7: a block ```c must stand directly below')
+
+    def test_names_bad_markers(self):
+        self.write('page.md', '<!-- code: source.c whole -->\n```c\n```\n')
+        for bad, words in [('//! [whole]\n', 'never closed'),
+                           (SOURCE + '//! [whole]\n//! [whole]\n', 'a second pair'),
+                           ('//! [whole]\n//! [b]\n//! [whole]\n//! [b]\n', 'before [b] inside it is closed')]:
+            self.write('source.c', bad)
+            self.expect(self.run_tool('weave.py', '--check'), 1, words)
+
+    def test_leaves_the_matrix_alone_without_results(self):
+        page = '<!-- matrix: 01 -->\n| old |\n<!-- end -->\n'
+        self.write('page.md', page)
+        self.expect(self.run_tool('weave.py', '--check'), 0, 'no results yet')
+        self.write('build/tests/contract.tsv', '')
+        self.write('tools/matrix.sh', 'echo "not complete" >&2; exit 3\n')
+        self.expect(self.run_tool('weave.py', '--check'), 0, 'not complete')
+        self.write('tools/matrix.sh', 'echo "| new |"\n')
+        self.expect(self.run_tool('weave.py', '--check'), 1, 'page.md:2:')
+        self.run_tool('weave.py')
+        self.assertIn('\n| new |\n', self.read('page.md'))
+
+    def test_a_diff_loses_hunks_of_comments_and_says_where_it_is_cut(self):
+        hunk = '@@ -1 +1 @@\n' + ''.join('+line %d\n' % i for i in range(9))
+        self.write('tools/diff.sh', "cat <<'E'\nfrom a to b\n@@ -9 +9 @@\n-/* old */\n+/* new */\n%sE\n" % hunk)
+        self.write('page.md', '<!-- diff: 01/2 6 -->\n```diff\n```\n')
+        self.expect(self.run_tool('weave.py'), 0)
+        text = self.read('page.md')
+        self.assertNotIn('old', text)
+        self.assertIn('... 5 more lines: make diff CH=01 STEP=2', text)
+
+
+class RunPages(Tree):
+    def page(self, text):
+        self.write('page.md', text)
+        return self.run_tool('run_pages.py', TEST_SLOWDOWN='0.3')
+
+    def server(self, words=''):
+        self.write('server.py', SERVER)
+        return 'exec %s server.py %s' % (sys.executable, words)
+
+    def assert_gone(self):
+        """The server that wrote its number into `pid` does not exist any more."""
+        pid = int(self.read('build/pages/pid'))
+        for _ in range(100):
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.02)
+        self.fail('the server %d is still there' % pid)
+
+    def test_compares_the_output(self):
+        self.expect(self.page('```console\n$ echo one; echo two\none\ntwo\n```\n'), 0, '1 commands, 0 failed')
+
+    def test_goes_red_on_another_output(self):
+        self.expect(self.page('# A\n```console\n$ echo one\none\n$ echo two\ntwp\n```\n'), 1, 'FAIL  page.md:5: $ echo two',
+                    '-twp', '+two')
+
+    def test_goes_red_on_a_line_too_many_or_too_few(self):
+        self.expect(self.page('```console\n$ echo one\none\ntwo\n```\n'), 1, '-two')
+        self.expect(self.page('```console\n$ echo one; echo two\none\n```\n'), 1, '+two')
+        self.expect(self.page('```console\n$ echo one\n```\n'), 1, '+one')
+
+    def test_masks_what_differs_from_run_to_run(self):
+        self.expect(self.page('```console\n$ echo "127.0.0.1:4242 [::1]:1, port 5 in  12.5 ms, pid 77, 8.1 MiB, 12%"\n'
+                              '127.0.0.1:1 [::1]:65535, port 80 in 1 µs, pid 1, 12 kB, 99.5 %\n```\n'), 0)
+        self.expect(self.page('```console\n$ echo clients 3, 1024 bytes\nclients 3, 1025 bytes\n```\n'), 1)
+        self.expect(self.page('```console varies\n$ echo clients 3, 1,024 bytes\nclients 17, 7 bytes\n```\n'), 0)
+        self.expect(self.page('```console varies\n$ echo clients 3\nservers 3\n```\n'), 1)
+        self.expect(self.page('```console varies\n$ echo about 3; echo clients\nabout 1000000 clients\n```\n'), 0)
+
+    def test_dots_stand_for_any_lines(self):
+        self.expect(self.page('```console\n$ seq 9\n1\n...\n9\n$ echo\n...\n```\n'), 0)
+        self.expect(self.page('```console\n$ seq 9\n1\n...\n8\n```\n'), 1)
+
+    def test_directory_and_status_go_on_inside_a_block(self):
+        self.write('sub/file', '')
+        self.expect(self.page('```console\n$ cd sub\n$ ls\nfile\n$ false\n$ echo $?\n1\n```\n'
+                              '```console\n$ ls sub\nfile\n```\n'), 0)
+
+    def test_a_hung_command_is_killed_and_named(self):
+        started = time.monotonic()
+        self.expect(self.page('```console timeout=2\n$ echo begun; sleep 1000\nbegun\n```\n'), 1,
+                    'page.md:2:', 'did not end within', 'begun')
+        self.assertLess(time.monotonic() - started, 20)
+
+    def test_a_server_runs_until_ctrl_c(self):
+        self.expect(self.page('```console server\n$ %s\nlistening on 127.0.0.1:1\n^C\ntotals: clients 3, bytes 1024\n'
+                              '```\n```console\n$ kill -0 $(cat ../pid) && echo lives\nlives\n```\n'
+                              % self.server()), 0)
+        self.assert_gone()
+
+    def test_goes_red_when_the_last_words_differ(self):
+        self.expect(self.page('```console server\n$ %s\nlistening on 127.0.0.1:1\n^C\ntotals: clients 4, bytes 1024\n```\n'
+                              % self.server()), 1, '-totals: clients 4', '+totals: clients 3')
+
+    def test_a_stop_block_ends_the_peer_and_not_the_server(self):
+        server = self.server()
+        self.expect(self.page('```console server\n$ %s\nlistening on 127.0.0.1:1\n```\n'
+                              '```console\n$ cp ../pid ../server\n```\n'
+                              '```console peer\n$ %s\nlistening on 127.0.0.1:1\n```\n'
+                              '```console stop\n^C\ntotals: clients 3, bytes 1024\n```\n'
+                              '```console\n$ kill -0 $(cat ../server) && echo lives\nlives\n```\n' % (server, server)), 0)
+        self.assert_gone()
+
+    def test_a_deaf_server_is_killed_and_named(self):
+        self.expect(self.page('```console server\n$ %s\nlistening on 127.0.0.1:1\n^C\ntotals: clients 3\n```\n'
+                              % self.server('deaf')), 1, 'after ^C; killed')
+        self.assert_gone()
+
+    def test_a_server_that_does_not_come_up_is_named(self):
+        self.expect(self.page('```console server\n$ echo no luck\n```\n'), 1, 'said no "listening on"', 'no luck')
+
+    def test_nothing_stays_behind_when_it_is_killed_itself(self):
+        self.write('page.md', '```console server\n$ %s\n```\n```console\n$ sleep 1000\n```\n' % self.server())
+        run = subprocess.Popen([sys.executable, 'tools/run_pages.py'], cwd=self.top, stdout=subprocess.DEVNULL)
+        path = os.path.join(self.top, 'build', 'pages', 'pid')
+        while not (os.path.isfile(path) and self.read('build/pages/pid')):
+            self.assertIsNone(run.poll())
+            time.sleep(0.02)
+        run.terminate()
+        run.wait(20)
+        self.assert_gone()
+
+    def test_update_records_and_keeps_the_dots(self):
+        self.write('page.md', '1. A list\n   ```console\n   $ seq 5\n   9\n   ...\n   8\n   $ echo new\n   ```\n')
+        self.expect(self.run_tool('run_pages.py', '--update'), 0, 'page.md: 1 block recorded')
+        self.assertEqual('1. A list\n   ```console\n   $ seq 5\n   1\n   ...\n   5\n   $ echo new\n   new\n   ```\n',
+                         self.read('page.md'))
+        self.expect(self.run_tool('run_pages.py'), 0)
+
+    def test_the_learners_files_stay_as_they_are(self):
+        self.write('mine/server.c', 'mine')
+        self.expect(self.page('```console\n$ ls mine 2>/dev/null || echo none; mkdir -p mine; echo x >mine/server.c\nnone\n'
+                              '```\n'), 0)
+        self.assertEqual('mine', self.read('mine/server.c'))
+
+    def test_unknown_words_and_open_blocks_are_named(self):
+        self.expect(self.page('```console sever\n$ true\n```\n'), 1, 'unknown word "sever"')
+        self.expect(self.page('```console\n$ true\n'), 1, 'never closed')
+
+
+class LintPages(Tree):
+    def check(self, what, status, *words):
+        self.expect(self.run_tool('lint_pages.py', what), status, *words)
+
+    def test_dead_links_are_named(self):
+        self.write('docs/b.md', '# B\n\n## Some *heading*, here!\n')
+        self.write('a.md', '# A\n[b](docs/b.md) [h](docs/b.md#some-heading-here) [self](#a) [web](https://example.org)\n'
+                   '`[no](link.md)`\n```text\n[no](link.md)\n```\n')
+        self.check('links', 0)
+        self.write('a.md', '# A\n\n[b](docs/c.md)\n[h](docs/b.md#nothing)\n![](docs/b.md)\n')
+        self.check('links', 1, 'a.md:3: dead link: there is no docs/c.md', 'a.md:4: dead link: docs/b.md has no heading',
+                   'a.md:5: the image docs/b.md has no alternative text')
+
+    def test_a_step_page_without_a_part_is_named(self):
+        parts = ['Feel the pain', 'The one new thing', 'Run it', 'The code, piece by piece', 'The diff', 'Labs',
+                 'Which row turned green', 'What still hurts', 'Check yourself']
+        text = '# Step\n\n20 minutes\n\n' + ''.join('## %s\n\n' % p for p in parts) + '<details>x</details>\n'
+        self.write('chapters/02_nonblocking/step1_x.c', '')
+        self.write('chapters/02_nonblocking/step1_x.md', text)
+        self.check('parts', 0)
+        self.write('chapters/02_nonblocking/step1_x.md', text.replace('## Labs\n', '### Labs\n'))
+        self.check('parts', 1, 'has no part "## Labs"')
+        self.write('chapters/02_nonblocking/step1_x.md', text.replace('20 minutes', '').replace('<details>', ''))
+        self.check('parts', 1, 'minutes', 'no folded answer')
+
+    def test_code_that_nobody_compiles_is_named(self):
+        self.write('chapters/02_x/a.md', '# A\n\nA sketch:\n\n```c\nint i;\n```\n')
+        self.check('parts', 0)
+        self.write('chapters/02_x/a.md', '# A\n\n```c\nint i;\n```\n')
+        self.check('parts', 1, 'a.md:3: C that comes from no source')
+
+    def test_a_make_target_that_does_not_exist_is_named(self):
+        self.write('Makefile', 'demo test:\n\ttrue\n')
+        self.write('a.md', '# A\n`make demo` make sense `make test ROW=x`\n```console\n$ make demo | sort\n```\n')
+        self.check('targets', 0)
+        self.write('a.md', '# A\n`make nothing`\n')
+        self.check('targets', 1, 'a.md:2: "make nothing"')
+
+
+class LintSource(Tree):
+    def test_long_functions_tabs_and_open_markers_are_named(self):
+        self.write('a.c', '/* a */\nint f(void)\n{\n' + '    ;\n' * 55 + '}\n')
+        self.expect(self.run_tool('lint_source.py'), 0)
+        self.write('a.c', '//\n//! [open]\nint f(void)\n{\n\t' + '    ;\n' * 65 + '}\n')
+        self.expect(self.run_tool('lint_source.py'), 1, 'f() has 68 lines', 'a.c:5: a tab', 'never closed', 'essay')
+
+    def test_long_steps_are_named(self):
+        self.write('chapters/01_blocking/step1_sequential.c', '/* a */\n' + '\n' * 90)
+        self.expect(self.run_tool('lint_source.py'), 1, '91 lines')
+
+
+class Docs(Tree):
+    def test_pages_are_prepared_line_for_line(self):
+        self.write('README.md', '# Top\n\n[c](chapters/01_x/README.md#a-part)\n')
+        self.write('chapters/01_x/README.md', '# C\n\n## A part\n\n```console\n$ a <b>\n```\n\n[s](s.c) [h](t.h)\n')
+        self.write('chapters/01_x/s.c', '/* x */\n//! [m]\nint i;\n//! [m]\n')
+        self.write('chapters/01_x/t.h', '/*\n * t: words.\n *\n *    a   b\n */\nstruct s {\n    int i; /* what */\n};\n')
+        self.expect(self.run_tool('docs_pages.py', 'out'), 0)
+        page = self.read('out/chapters__01_x__README.md').split('\n')
+        self.assertEqual('## A part {#p_01_x_a_part}', page[2])
+        self.assertIn('$ a &lt;b&gt;', page[4] + page[5])
+        self.assertIn('p_01_x_s_c.html', page[8])
+        self.assertIn('@ref chapters/01_x/t.h "h"', page[8])
+        self.assertIn('p_01_x.html#p_01_x_a_part', self.read('out/README.md'))
+        self.assertNotIn('//!', self.read('out/chapters__01_x__s.c.md'))
+        self.assertIn('/**< what */', self.read('out/chapters/01_x/t.h').split('\n')[6])
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,139 @@
+/*
+ * steps: the table. What a step breaks by design is not a fault of its code: it is the limit of its
+ * idea, the tests prove that the limit is there, and the step that cures it is named.
+ */
+#include "steps.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+/* clang-format off */
+
+/* The limits of a server that has one client at a time, in whatever way it waits for that one. */
+#define ONE_AT_A_TIME                                                                             \
+    {"no_cross_talk", NOT_SERVED,                                                                 \
+     "two clients are never served at once: the second one waits until the first has gone"},      \
+    {"slow_reader_is_isolated", NOT_SERVED,                                                       \
+     "while it waits for one client to read, it does nothing for the others"},                    \
+    {"silent_peer_blocks_nobody", NOT_SERVED,                                                     \
+     "it waits for the first client to say something, and all others wait with it"},              \
+    {"fast_peer_starves_nobody", NOT_SERVED,                                                      \
+     "a client that never pauses is never finished, so nobody else gets a turn"},                 \
+    {"many_clients", NOT_SERVED,                                                                  \
+     "it serves one of them; the rest are connected by the kernel, and wait"}
+
+const struct step all_steps[] = {
+    {.chapter = "01", .folder = "01_blocking", .number = 1, .name = "step1_sequential",
+     .label = "sequential", .threads = false,
+     .idea = "one client after another, in calls that block",
+     .hurts = "one silent client keeps everybody waiting",
+     .cure = "01/2: a thread for each client",
+     .breaks = {ONE_AT_A_TIME}},
+    {.chapter = "01", .folder = "01_blocking", .number = 2, .name = "step2_thread_per_client",
+     .label = "thread per client", .threads = true,
+     .idea = "a thread for each client, so only that thread waits",
+     .hurts = "every client, even a silent one, costs a thread and its stack",
+     .cure = "01/3: a fixed number of threads",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "01", .folder = "01_blocking", .number = 3, .name = "step3_thread_pool",
+     .label = "thread pool", .threads = true,
+     .idea = "a few threads share a bounded queue of clients",
+     .hurts = "as many silent clients as there are threads, and nobody is served",
+     .cure = "02/2: one thread that never waits for a single client",
+     .breaks = {{"silent_peer_blocks_nobody", NOT_SERVED,
+                 "each of its four threads waits for a silent client, and none is left"},
+                {"many_clients", NOT_SERVED,
+                 "four threads serve four clients; the rest wait until one of these has gone"}}},
+    {.chapter = "02", .folder = "02_nonblocking", .number = 1, .name = "step1_would_block",
+     .label = "would block", .threads = false,
+     .idea = "calls that return at once and say EAGAIN, but still one client at a time",
+     .hurts = "it asks the one client a million times a second, and nobody else at all",
+     .cure = "02/2: ask every client in turn",
+     .breaks = {ONE_AT_A_TIME,
+                {"idle_costs_nothing", BURNS_CPU,
+                 "it asks its client again and again, although nothing has happened"}}},
+    {.chapter = "02", .folder = "02_nonblocking", .number = 2, .name = "step2_spin",
+     .label = "spin", .threads = false,
+     .idea = "one thread tries every client in turn, for ever",
+     .hurts = "it uses a whole processor to find out that nobody has said anything",
+     .cure = "02/3: sleep a little when nothing has happened",
+     .breaks = {{"idle_costs_nothing", BURNS_CPU,
+                 "it never waits: it asks every client again, although nothing has happened"}}},
+    {.chapter = "02", .folder = "02_nonblocking", .number = 3, .name = "step3_nap",
+     .label = "nap", .threads = false,
+     .idea = "the same, but it sleeps for 20 ms when a round has found nothing to do",
+     .hurts = "whoever speaks during the nap waits for its end",
+     .cure = "03/1: a call that sleeps until somebody is ready",
+     .breaks = {{"answers_promptly", TOO_SLOW,
+                 "a byte that comes during the nap is answered after it, up to 20 ms later"}}},
+    {.chapter = "03", .folder = "03_select_poll", .number = 1, .name = "step1_select",
+     .label = "select", .threads = false,
+     .idea = "one call sleeps until some of the clients are ready",
+     .hurts = "it cannot watch a descriptor beyond FD_SETSIZE, 1,024 almost everywhere",
+     .cure = "03/2: poll, which takes any descriptor",
+     .breaks = {{"many_clients", CLOSED_EARLY,
+                 "select() cannot watch a descriptor beyond FD_SETSIZE: that client is refused"}}},
+    {.chapter = "03", .folder = "03_select_poll", .number = 2, .name = "step2_poll",
+     .label = "poll", .threads = false,
+     .idea = "the same with an array, without a limit on the descriptors",
+     .hurts = "every wake-up looks at everybody, so idle clients cost time",
+     .cure = "04/1: epoll, where the kernel keeps the list",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "04", .folder = "04_epoll", .number = 1, .name = "step1_level_triggered",
+     .label = "epoll, level", .needs = "Linux", .threads = false,
+     .idea = "the kernel keeps the list, and hands out only who is ready",
+     .hurts = "each change of mind about a client is a system call",
+     .cure = "04/2: register once, and rely on edges",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "04", .folder = "04_epoll", .number = 2, .name = "step2_edge_triggered",
+     .label = "epoll, edge", .needs = "Linux", .threads = false,
+     .idea = "the kernel reports changes, the program remembers the rest",
+     .hurts = "it is still one thread on one core",
+     .cure = "04/3: several threads share the epoll",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "04", .folder = "04_epoll", .number = 3, .name = "step3_oneshot_workers",
+     .label = "epoll, workers", .needs = "Linux", .threads = true,
+     .idea = "several threads share one epoll, and each client has one owner at a time",
+     .hurts = "every event is paid for with one more call that re-arms it",
+     .cure = "04/4: an epoll for every thread",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "04", .folder = "04_epoll", .number = 4, .name = "step4_epoll_per_thread",
+     .label = "epoll per thread", .needs = "Linux", .threads = true,
+     .idea = "every thread has its own listener, epoll and clients",
+     .hurts = "epoll is of Linux alone",
+     .cure = "05: kqueue",
+     .breaks = {{.row = NULL}}},
+};
+/* clang-format on */
+const size_t step_count = sizeof all_steps / sizeof all_steps[0];
+
+const struct step *step_find(const char *chapter, int number)
+{
+    long wanted = strtol(chapter, NULL, 10);
+    for (size_t i = 0; i < step_count; i++)
+        if (strtol(all_steps[i].chapter, NULL, 10) == wanted && all_steps[i].number == number)
+            return &all_steps[i];
+    return NULL;
+}
+
+const struct broken_row *step_breaks(const struct step *step, const char *row)
+{
+    for (const struct broken_row *b = step->breaks; b->row != NULL; b++)
+        if (strcmp(b->row, row) == 0)
+            return b;
+    return NULL;
+}
+
+bool step_runs_here(const struct step *step)
+{
+    struct utsname system;
+    return step->needs == NULL || (uname(&system) >= 0 && strcmp(system.sysname, step->needs) == 0);
+}
+
+const char *step_path(const struct step *step, const char *build, char *buf, size_t len)
+{
+    (void)snprintf(buf, len, "chapters/%s/%s/%s", step->folder, build, step->name);
+    return buf;
+}

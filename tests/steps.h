@@ -1,0 +1,58 @@
+/*
+ * steps: the one table of the course's servers.
+ *
+ * The contract tests, the matrix in the chapters, the demo and the comparison all read it. To add a
+ * step to all of them, add one entry in steps.c.
+ */
+#ifndef STEPS_H
+#define STEPS_H
+
+#include "contract/contract.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/** A row of the contract that a step breaks by design: the reason for the step that comes next. */
+struct broken_row {
+    const char *row;
+    enum symptom symptom; /* how it breaks; breaking in another way is a bug */
+    const char *reason;   /* one sentence, for the reader of the chapter */
+};
+
+enum { STEP_BROKEN_ROWS = 8 };
+
+struct step {
+    const char *chapter; /* "01", as in CH=01 */
+    const char *folder;  /* "01_blocking", below chapters/ */
+    int number;          /* as in STEP=1 */
+    const char *name;    /* the program: "step1_sequential" */
+    const char *label;   /* short, for tables: "sequential" */
+    const char *idea;    /* what it does, in one sentence */
+    const char *needs;   /* the only system it is for, as uname -s has it; NULL: any */
+    bool threads;        /* one of the threads track: runs under SAN=thread */
+    const char *hurts;   /* what still hurts */
+    const char *cure;    /* which step cures it */
+    struct broken_row breaks[STEP_BROKEN_ROWS + 1]; /* ends with row == NULL */
+};
+
+extern const struct step all_steps[];
+extern const size_t step_count;
+
+/** The step CH=chapter STEP=number, or NULL. The chapter may be written "1" or "01". */
+const struct step *step_find(const char *chapter, int number);
+
+/** How the step breaks the row by design, or NULL when it must hold. */
+const struct broken_row *step_breaks(const struct step *step, const char *row);
+
+/** False when the step is for another system only: it is then neither built nor run. */
+bool step_runs_here(const struct step *step);
+
+/**
+ * Where its program is, from the root: chapters/01_blocking/BUILD/step1_sequential.
+ *
+ * @param build  "build", or a variant of it such as "build/san-thread" or "build/ndebug"
+ * @return buf, cut off where it does not fit
+ */
+const char *step_path(const struct step *step, const char *build, char *buf, size_t len);
+
+#endif

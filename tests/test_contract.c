@@ -1,0 +1,352 @@
+/*
+ * test_contract: every row of the contract against every step of the course.
+ *
+ * A test is a pair such as "01/step1_sequential survives_rst". Where a step breaks a row by design
+ * (steps.c) the test asserts that it breaks, and in which way: that limit is the reason for the
+ * next step, so it must be as real as everything else. A few tests look at one step alone.
+ *
+ * CH=01 STEP=2 ROW=survives_rst choose (in the environment or as words behind the program's name).
+ * STEPS_BUILD says which build of the steps: "build", or a variant such as "build/san-thread".
+ * Run it from the root of the repository. A whole run writes contract.tsv beside the program, and
+ * tools/matrix.sh makes the tables of the chapters from that.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "contract/contract.h"
+#include "harness/client.h"
+#include "harness/clock.h"
+#include "harness/process.h"
+#include "harness/skip.h"
+#include "steps.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_LEN = 512, NAME_LEN = 128, MAX_TESTS = 2000 };
+
+/* --- what is chosen --------------------------------------------------------------------------- */
+
+static const char *build = "build";
+static FILE *tsv; /* NULL when only a part is run */
+
+/** The value of a choice; NULL when it is not set, or empty as make passes it. */
+static const char *choice(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/** A build that watches threads is for the steps that have some: it defers signals, and the others
+ *  would learn nothing from it. */
+static bool suits_the_build(const struct step *step)
+{
+    return step->threads || strstr(build, "san-thread") == NULL;
+}
+
+static bool is_chosen(const struct step *step)
+{
+    const char *chapter = choice("CH"), *number = choice("STEP");
+    return (chapter == NULL || strtol(chapter, NULL, 10) == strtol(step->chapter, NULL, 10)) &&
+           (number == NULL || strtol(number, NULL, 10) == step->number) && suits_the_build(step);
+}
+
+/** One line that names the wrong choice and all right ones. */
+static void refuse_choices(void)
+{
+    (void)fprintf(stderr, "test_contract: CH=%s STEP=%s is no step of this build; there are",
+                  choice("CH") != NULL ? choice("CH") : "",
+                  choice("STEP") != NULL ? choice("STEP") : "");
+    for (size_t i = 0; i < step_count; i++)
+        if (suits_the_build(&all_steps[i]))
+            (void)fprintf(stderr, " %s/%d", all_steps[i].chapter, all_steps[i].number);
+    (void)fprintf(stderr, "\n");
+}
+
+static void refuse_row(const char *row)
+{
+    (void)fprintf(stderr, "test_contract: ROW=%s is no row; there are", row);
+    for (size_t i = 0; i < contract_row_count; i++)
+        (void)fprintf(stderr, " %s", contract_rows[i].name);
+    (void)fprintf(stderr, "\n");
+}
+
+static bool choices_are_right(void)
+{
+    const char *row = choice("ROW");
+    size_t steps = 0;
+    for (size_t i = 0; i < step_count; i++)
+        steps += is_chosen(&all_steps[i]);
+    if (steps == 0)
+        refuse_choices();
+    if (row != NULL && contract_find(row) == NULL)
+        refuse_row(row);
+    return steps > 0 && (row == NULL || contract_find(row) != NULL);
+}
+
+/* --- a row against a step --------------------------------------------------------------------- */
+
+/** A test of the table. The name is kept here because cmocka only points to it. */
+struct pair {
+    const struct step *step;
+    const struct contract_row *row;
+    char name[NAME_LEN];
+};
+
+static void tell(const struct pair *p, const char *verdict, const char *words)
+{
+    if (tsv != NULL)
+        (void)fprintf(tsv, "%s/%s\t%s\t%s\t%s\n", p->step->chapter, p->step->name, p->row->name,
+                      verdict, words);
+}
+
+/** Everything that helps to understand a red row. */
+static void explain(const struct pair *p, const struct contract_run *run)
+{
+    print_error("%s\n  peer:    %s\n  came of it: %s (%s)\n  must:    %s\n  repeat:  "
+                "make test CH=%s STEP=%d ROW=%s, or by hand: %s\n",
+                p->name, run->peer_did, symptom_name(run->symptom), run->came_back,
+                p->row->server_must, p->step->chapter, p->step->number, p->row->name,
+                p->row->repeat);
+}
+
+static void expect_it_to_break(const struct pair *p, const struct broken_row *broken,
+                               const struct contract_run *run)
+{
+    char words[CONTRACT_TEXT];
+    if (run->symptom != broken->symptom) {
+        tell(p, "RED", "breaks in another way than by design, or not at all");
+        explain(p, run);
+        fail_msg("by design it must break with %s, because %s", symptom_name(broken->symptom),
+                 broken->reason);
+    }
+    print_message("# by design: %s: %s: %s\n", p->name, symptom_name(run->symptom), run->came_back);
+    (void)snprintf(words, sizeof words, "%s: %s", symptom_name(run->symptom), broken->reason);
+    tell(p, "by design", words);
+}
+
+static void expect_it_to_hold(const struct pair *p, const struct contract_run *run)
+{
+    if (run->symptom != HOLDS) {
+        tell(p, "RED", run->came_back);
+        explain(p, run);
+        fail_msg("%s", symptom_in_words(run->symptom));
+    }
+    if (run->note[0] != '\0')
+        print_message("# note: %s: %s\n", p->name, run->note);
+    tell(p, "holds", run->note);
+}
+
+static void skip_in_words(const struct pair *p, const char *why)
+{
+    print_message("# skip: %s: %s\n", p->name, why);
+    tell(p, "skipped", why);
+    skip();
+}
+
+static void row_of_a_step(void **state)
+{
+    const struct pair *p = *state;
+    const struct broken_row *broken = step_breaks(p->step, p->row->name);
+    char path[PATH_LEN], ndebug_path[PATH_LEN];
+    const char *argv[] = {step_path(p->step, build, path, sizeof path), NULL};
+    const char *ndebug[] = {ndebug_path, NULL};
+    (void)step_path(p->step, "build/ndebug", ndebug_path, sizeof ndebug_path);
+    struct contract_run run = {.argv = argv,
+                               .patience_ms = broken != NULL ? PATIENCE_BROKEN_MS : PATIENCE_MS,
+                               .sanitized = strstr(build, "san-") != NULL};
+    if (!step_runs_here(p->step))
+        skip_in_words(p, "the step is for another system only");
+    if (access(path, X_OK) != 0)
+        fail_msg("%s is not built", path);
+    if (access(ndebug_path, X_OK) == 0)
+        run.ndebug_argv = ndebug;
+    else if (strcmp(p->row->name, "ndebug_still_serves") == 0)
+        skip_in_words(p, "the steps are not built with NDEBUG=1");
+    contract_run_row(p->row, &run);
+    if (run.symptom == SKIPPED)
+        skip_in_words(p, run.came_back);
+    if (broken != NULL)
+        expect_it_to_break(p, broken, &run);
+    else
+        expect_it_to_hold(p, &run);
+}
+
+/* --- tests of one step ------------------------------------------------------------------------ */
+
+/** Starts a step with words of its own; the test fails when it does not start. */
+static void start_step(struct server *s, const char *chapter, int number, struct server_spec spec,
+                       const char *first, const char *second)
+{
+    char path[PATH_LEN], why[256] = "";
+    const struct step *step = step_find(chapter, number);
+    assert_non_null(step);
+    const char *argv[] = {step_path(step, build, path, sizeof path), first, second, NULL};
+    spec.argv = argv;
+    if (server_start(s, &spec, why, sizeof why) < 0)
+        fail_msg("%s", why);
+}
+
+enum { THREADS_TRIED = 80 };
+
+/** Connects and pings until one is refused: how many were served before it, or -1 if all were. */
+static int serve_until_refused(const struct server *s, struct client *c, int n)
+{
+    for (int i = 0; i < n; i++) {
+        c[i] = (struct client){.fd = -1, .seed = (uint32_t)i};
+        enum outcome o = client_connect(&c[i], s, deadline_in_ms(PATIENCE_MS));
+        assert_int_equal(o, CLIENT_OK);
+        o = client_ping(&c[i], 1, deadline_in_ms(PATIENCE_MS), NULL);
+        if (o != CLIENT_OK) {
+            assert_true(o == CLIENT_CLOSED || o == CLIENT_RESET); /* refused, not forgotten */
+            client_close(&c[i]);
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void without_one_more_thread_it_refuses_that_client_and_serves_the_rest(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c[THREADS_TRIED], newcomer = {.fd = -1, .seed = 99};
+    if (strstr(build, "san-") != NULL)
+        skip_because("a sanitizer needs more address space than this test allows");
+    start_step(&s, "01", 2, (struct server_spec){.max_address_space = 96u << 20}, NULL, NULL);
+    int served = serve_until_refused(&s, c, THREADS_TRIED);
+    if (served < 0) {
+        server_kill(&s);
+        skip_because("the limit of the address space does not limit threads on this system");
+    }
+    assert_true(served > 0);
+    for (int i = 0; i < served; i++) {
+        assert_int_equal(client_ping(&c[i], 100, deadline_in_ms(PATIENCE_MS), NULL), CLIENT_OK);
+        client_close(&c[i]);
+    }
+    /* Their threads end a moment after their connections, so the next one may still be refused. */
+    enum outcome o = CLIENT_CLOSED;
+    int64_t end_ns = deadline_in_ms(PATIENCE_MS);
+    while (o != CLIENT_OK && deadline_left_ms(end_ns) > 0) {
+        assert_int_equal(client_connect(&newcomer, &s, end_ns), CLIENT_OK);
+        o = client_ping(&newcomer, 1, end_ns, NULL);
+        client_close(&newcomer);
+    }
+    assert_int_equal(o, CLIENT_OK);
+    server_read_output(&s);
+    assert_non_null(strstr(s.err, "thread"));
+    struct server_end end;
+    server_stop(&s, deadline_in_ms(PATIENCE_MS), &end);
+    assert_int_equal(end.status, 0);
+}
+
+static void the_pool_takes_no_more_clients_than_it_has_workers_and_places(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 50, WORKERS = 2, PLACES = 3, IN_THE_HAND = 1 };
+    struct server s;
+    struct client c[CLIENTS];
+    start_step(&s, "01", 3, (struct server_spec){0}, "-w2", "-q3");
+    int threads = process_threads(s.pid), fds = process_fds(s.pid);
+    if (threads < 0 || fds < 0) {
+        server_kill(&s);
+        skip_because("this system does not tell how many threads and descriptors a process has");
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        c[i] = (struct client){.fd = -1, .seed = (uint32_t)i};
+        assert_int_equal(client_connect(&c[i], &s, deadline_in_ms(PATIENCE_MS)), CLIENT_OK);
+        assert_int_equal(client_send(&c[i], 1, deadline_in_ms(PATIENCE_MS)), CLIENT_OK);
+    }
+    for (int i = 0; i < CLIENTS; i++) { /* each gets its turn when those before it have gone */
+        assert_int_equal(client_expect(&c[i], 1, deadline_in_ms(PATIENCE_MS)), CLIENT_OK);
+        assert_int_equal(process_threads(s.pid), threads);
+        assert_in_range(process_fds(s.pid), 0, (uintmax_t)(fds + WORKERS + PLACES + IN_THE_HAND));
+        client_close(&c[i]);
+    }
+    struct server_end end;
+    server_stop(&s, deadline_in_ms(PATIENCE_MS), &end);
+    assert_int_equal(end.status, 0);
+}
+
+static const struct {
+    const char *chapter;
+    int number;
+    struct CMUnitTest test;
+} single_tests[] = {
+    {"01", 2, cmocka_unit_test(without_one_more_thread_it_refuses_that_client_and_serves_the_rest)},
+    {"01", 3, cmocka_unit_test(the_pool_takes_no_more_clients_than_it_has_workers_and_places)},
+};
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+static struct pair pairs[MAX_TESTS];
+static struct CMUnitTest tests[MAX_TESTS];
+
+static struct CMUnitTest test_of(struct pair *p, const struct step *step,
+                                 const struct contract_row *row)
+{
+    p->step = step;
+    p->row = row;
+    (void)snprintf(p->name, sizeof p->name, "%s/%s %s", step->chapter, step->name, row->name);
+    return (struct CMUnitTest){.name = p->name, .test_func = row_of_a_step, .initial_state = p};
+}
+
+/** Fills in the chosen pairs and single tests; returns their number. */
+static size_t collect_tests(void)
+{
+    const char *only = choice("ROW");
+    size_t n = 0;
+    for (size_t s = 0; s < step_count; s++) {
+        if (!is_chosen(&all_steps[s]))
+            continue;
+        for (size_t r = 0; r < contract_row_count && n < MAX_TESTS; r++)
+            if (only == NULL || strcmp(only, contract_rows[r].name) == 0) {
+                tests[n] = test_of(&pairs[n], &all_steps[s], &contract_rows[r]);
+                n++;
+            }
+    }
+    for (size_t i = 0; i < sizeof single_tests / sizeof single_tests[0] && n < MAX_TESTS; i++)
+        if (only == NULL && is_chosen(step_find(single_tests[i].chapter, single_tests[i].number)))
+            tests[n++] = single_tests[i].test;
+    return n;
+}
+
+/** contract.tsv beside the program, so that each build has its own. */
+static void open_tsv(const char *program)
+{
+    char path[PATH_LEN];
+    const char *slash = strrchr(program, '/');
+    int folder = slash != NULL ? (int)(slash - program) : 1;
+    (void)snprintf(path, sizeof path, "%.*s/contract.tsv", folder, slash != NULL ? program : ".");
+    tsv = fopen(path, "w");
+    if (tsv == NULL)
+        print_message("# note: %s cannot be written, so the matrix stays as it was\n", path);
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strchr(argv[i], '=') == NULL || putenv(argv[i]) != 0) {
+            (void)fprintf(stderr, "test_contract: give CH=, STEP= or ROW=, not %s\n", argv[i]);
+            return 2;
+        }
+    if (choice("STEPS_BUILD") != NULL)
+        build = choice("STEPS_BUILD");
+    if (!choices_are_right())
+        return 2;
+    (void)client_raise_limit();
+    /* Else each program under ThreadSanitizer sleeps for a second before it ends. */
+    (void)setenv("TSAN_OPTIONS", "atexit_sleep_ms=0", 0);
+    if (choice("CH") == NULL && choice("STEP") == NULL && choice("ROW") == NULL)
+        open_tsv(argv[0]);
+    int failed = _cmocka_run_group_tests("contract", tests, collect_tests(), NULL, NULL);
+    if (tsv != NULL)
+        (void)fclose(tsv);
+    return failed;
+}
