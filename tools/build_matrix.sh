@@ -1,0 +1,114 @@
+#!/bin/sh
+#
+# build_matrix: everything, by every compiler, at every level of optimization, with and without
+# assertions: no warning, and each server still serves.
+#
+#     tools/build_matrix.sh                            gcc and clang, -O0 to -O3: 16 builds
+#     COMPILERS=gcc LEVELS='0 2' tools/build_matrix.sh
+#
+# Each build has a folder of its own, build/matrix/NAME, here and in the chapters. Status 0: all is
+# well; 1: something is not, and the report says what; 77: no compiler is here.
+
+set -u
+cd "$(dirname "$0")/.." || exit 1
+unset MAKEFLAGS MAKELEVEL MFLAGS
+
+COMPILERS=${COMPILERS:-gcc clang}
+LEVELS=${LEVELS:-0 1 2 3}
+MAKE=${MAKE:-make}
+SERVE_LIMIT_S=30 # for one server: start, echo, stop
+jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+matrix=build/matrix
+
+mkdir -p $matrix || exit 1
+fifo=$matrix/said
+trap 'rm -f $fifo' EXIT
+
+make_in() {
+    "$MAKE" -s -j"$jobs" -C "$1" "$2" BUILD="$3" CC="$compiler" CFLAGS="$flags" WERROR=1
+}
+
+build() {
+    for chapter in chapters/*/; do
+        make_in "$chapter" all "$matrix/$name" || return
+    done
+    make_in tests all "../$matrix/$name/tests" && make_in tools all "../$matrix/$name/tools"
+}
+
+# A peer that wants an answer: an echo, or from a server for lines a line in upper case.
+asks() {
+    server_name=$1
+    shift
+    case $server_name in
+    *_lines)
+        answer=$(echo "a line" | "$matrix/$name/tools/peer" talk "$@" 2>/dev/null)
+        echo "the answer to 'a line' was '$answer'"
+        [ "$answer" = "A LINE" ]
+        ;;
+    *) "$matrix/$name/tools/peer" ping "$@" ;;
+    esac
+}
+
+# Starts a server, lets a peer send and check some bytes, stops it: right is status 0 and a last
+# line of totals.
+serves() {
+    rm -f $fifo
+    mkfifo $fifo || return 1
+    $limit "$1" -p 0 >$fifo 2>"$matrix/stderr" &
+    server=$!
+    exec 3<$fifo
+    read -r first <&3
+    asks "$1" -p "${first##*:}" >"$matrix/peer" 2>&1
+    peer_status=$?
+    kill -TERM $server 2>/dev/null
+    last=$(cat <&3)
+    exec 3<&-
+    wait $server && [ $peer_status = 0 ] && case $last in *"totals: clients"*) ;; *) false ;; esac
+}
+
+limit=
+if command -v timeout >/dev/null 2>&1; then
+    limit="timeout $SERVE_LIMIT_S"
+fi
+
+builds=0 bad=0
+for compiler in $COMPILERS; do
+    if ! command -v "$compiler" >/dev/null 2>&1; then
+        echo "build_matrix: no $compiler here, its builds are skipped"
+        continue
+    fi
+    for level in $LEVELS; do
+        for assertions in '' -DNDEBUG; do
+            name=$compiler-O$level${assertions:+-ndebug}
+            flags="-O$level${assertions:+ $assertions}"
+            builds=$((builds + 1))
+            served=0 verdict=
+            if ! build >"$matrix/$name.log" 2>&1; then
+                verdict="FAILED to build:"
+            fi
+            for step in chapters/*/"$matrix/$name"/step*; do
+                [ -z "$verdict" ] || break
+                [ -x "$step" ] || continue
+                if serves "$step"; then
+                    served=$((served + 1))
+                else
+                    verdict="FAILED: $step does not serve:"
+                    cat "$matrix/peer" "$matrix/stderr" >"$matrix/$name.log"
+                fi
+            done
+            [ -n "$verdict" ] || [ "$served" -gt 0 ] || verdict="FAILED: no step was built"
+            printf '%-18s %s\n' "$name" "${verdict:-no warning, $served steps serve}"
+            if [ -n "$verdict" ]; then
+                bad=$((bad + 1))
+                tail -n 20 "$matrix/$name.log" | sed 's/^/    /'
+            fi
+        done
+    done
+done
+
+if [ $builds -eq 0 ]; then
+    echo "build_matrix: no compiler of '$COMPILERS' is here"
+    exit 77
+fi
+echo "build_matrix: $builds builds, $bad of them bad"
+[ $bad -eq 0 ]

@@ -1,0 +1,43 @@
+#!/bin/sh
+# lab: runs experiments.
+#
+#   lab.sh BUILD CH/NAME    one of them; it may ask for a prediction       (make lab L=01/name)
+#   lab.sh BUILD            all of them, nobody is asked; then the sums    (make labs)
+#
+# BUILD is the build folder inside each chapter. A lab's status: 0 its claim is reproduced, 1 it
+# is not, 77 this machine cannot run it; it says so itself, so 77 is no failure here.
+
+set -eu
+cd "$(dirname "$0")/.."
+build=$1
+
+program_of() {
+    folder=${1%/labs/*}
+    name=${1##*/}
+    echo "$folder/$build/labs/${name%.c}"
+}
+
+if [ $# -gt 1 ]; then
+    source=$(sh tools/find.sh lab "$2")
+    status=0
+    "$(program_of "$source")" || status=$?
+    [ $status != 77 ] || status=0
+    exit $status
+fi
+
+reproduced=0
+not=0
+cannot=0
+for source in $(sh tools/find.sh labs); do
+    echo "== $source"
+    status=0
+    "$(program_of "$source")" </dev/null || status=$?
+    case $status in
+    0) reproduced=$((reproduced + 1)) ;;
+    77) cannot=$((cannot + 1)) ;;
+    *) not=$((not + 1)) && echo "status $status: $source did not reproduce its claim" ;;
+    esac
+    echo
+done
+echo "labs: $reproduced reproduced, $not not reproduced, $cannot cannot run on this machine"
+[ $not = 0 ]

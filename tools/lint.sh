@@ -1,0 +1,249 @@
+#!/bin/sh
+# lint: is the house in order? Behaviour is not judged here (make test), only drift and form.
+#
+#   lint.sh                  all checks (make lint); PAGES=0 leaves out the commands of the pages
+#   lint.sh CHECK...         only these: lint.sh format links
+#
+# Each check is one line, ok, FAIL or skip, in words; what it found stands below, and the line says
+# what to do. All of them run; the status is 1 when one has failed. A tool that is missing is named
+# with the command that installs it, and its check is skipped.
+
+set -u
+cd "$(dirname "$0")/.." || exit 1
+export PYTHONDONTWRITEBYTECODE=1
+
+CHECKS="format carried code_in_pages links parts targets shape spelling shell headers analysis tools pages"
+
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+failed=0
+passed=0
+skipped=0
+
+# ---- how a check tells --------------------------------------------------------------------------
+
+# check NAME CURE COMMAND...: runs it; when its status is not 0, shows what it said.
+check() {
+    name=$1 cure=$2
+    shift 2
+    if "$@" >"$scratch/said" 2>&1; then
+        printf 'ok    %s\n' "$name"
+        passed=$((passed + 1))
+    else
+        printf 'FAIL  %s: %s\n' "$name" "$cure"
+        show "$scratch/said"
+        failed=$((failed + 1))
+    fi
+}
+
+# Shows what was found; not more than a screen of it when all checks run.
+show() {
+    sed "s/^/      /; ${most}q" "$1"
+    lines=$(wc -l <"$1")
+    [ "$lines" -le "$most" ] || printf '      ... %d lines in all: sh tools/lint.sh %s\n' "$lines" "$name"
+}
+
+skip() {
+    printf 'skip  %s: %s\n' "$1" "$2"
+    skipped=$((skipped + 1))
+}
+
+# needs NAME TOOL: true when it is here; else the check is skipped, in words.
+needs() {
+    said=$(sh tools/need.sh "$2" 2>&1) && return 0
+    skip "$1" "$said"
+    return 1
+}
+
+# ---- what belongs to the project ----------------------------------------------------------------
+
+# Names the project's files, as pagelib.own_files() does: git's list, or a walk outside of git.
+own_files() {
+    if [ "$(git rev-parse --show-prefix 2>/dev/null || echo none)" = "" ]; then
+        git ls-files -co --exclude-standard
+    else
+        find . \( -name .git -o -name build -o -name mine \) -prune -o \
+            -type f ! -name compile_commands.json -print | sed 's|^\./||'
+    fi | sort | while IFS= read -r file; do [ ! -f "$file" ] || printf '%s\n' "$file"; done
+}
+
+own_files >"$scratch/files"
+
+# each PATTERN COMMAND...: calls the command once, with all files whose names match the grep pattern.
+# The project's own names have no blanks; the folder that it lies in may have some.
+each() {
+    pattern=$1
+    shift
+    # shellcheck disable=SC2046 # split into names on purpose
+    "$@" $(grep -E "$pattern" "$scratch/files")
+}
+
+# ---- the checks ---------------------------------------------------------------------------------
+
+# clang-format tells each place; the files are enough.
+unformatted() {
+    each '\.[ch]$' clang-format --dry-run -Werror 2>"$scratch/places" && return
+    grep -E ' (error|warning): ' "$scratch/places" | cut -d: -f1 | sort | uniq -c |
+        awk '{ print $2 ": " $1 " places" }'
+    return 1
+}
+
+check_format() {
+    needs format clang-format || return
+    check format "run: make format" unformatted
+}
+
+check_carried() {
+    check carried "run: make carry" sh tools/carry.sh --check
+}
+
+check_code_in_pages() {
+    needs code_in_pages python3 || return
+    check code_in_pages "run: make weave" python3 tools/weave.py --check
+}
+
+check_links() {
+    needs links python3 || return
+    check links "mend the links" python3 tools/lint_pages.py links
+}
+
+check_parts() {
+    needs parts python3 || return
+    check parts "add what is missing (CONTRIBUTING.md tells what a page has)" \
+        python3 tools/lint_pages.py parts
+}
+
+check_targets() {
+    needs targets python3 || return
+    check targets "name targets that \`make help\` lists" python3 tools/lint_pages.py targets
+}
+
+check_shape() {
+    needs shape python3 || return
+    check shape "split, shorten or tidy what is named" python3 tools/lint_source.py
+}
+
+check_spelling() {
+    needs spelling codespell || return
+    check spelling "mend it, or add the word to docs/words.txt" \
+        each '\.(md|c|h|sh|py|yml|svg|txt)$|Makefile$|^\.ci/run$' codespell --ignore-words docs/words.txt
+}
+
+check_shell() {
+    needs shell shellcheck || return
+    check shell "mend what shellcheck names" each '\.sh$|^\.ci/run$' shellcheck
+}
+
+# A header stands alone in C11, and in C++17 for those who call it from there. What lies in tests/
+# itself belongs to one test program and may rely on it.
+headers_alone() {
+    status=0
+    grep '\.h$' "$scratch/files" | grep -v '^tests/[^/]*$' >"$scratch/headers"
+    while IFS= read -r header; do
+        for compiler in $compilers; do
+            for language in "c -std=c11" "c++ -std=c++17"; do
+                # shellcheck disable=SC2086 # the language and its standard are two words
+                printf '#include "%s"\n' "$header" |
+                    "$compiler" -x $language -D_GNU_SOURCE -D_NETBSD_SOURCE -I. -Itests -Itests/harness \
+                        -fsyntax-only \
+                        -Wall -Wextra -Wpedantic -Wshadow -Werror - || {
+                    echo "$header does not compile alone: $compiler -x $language"
+                    status=1
+                }
+            done
+        done
+    done <"$scratch/headers"
+    return $status
+}
+
+check_headers() {
+    compilers=
+    for compiler in gcc clang; do
+        ! command -v "$compiler" >/dev/null 2>&1 || compilers="$compilers $compiler"
+    done
+    [ -n "$compilers" ] || { skip headers "neither gcc nor clang is here" && return; }
+    check headers "include what the header uses" headers_alone
+}
+
+# What clang-tidy looks for, and what it is not asked, with the reason:
+#   analyzer, core           takes errno after a call that failed for 0, getenv() twice for two answers
+#   swappable parameters     (buf, len) and (client, server) are everybody's order
+#   narrowing, widening      the compilers' -Wconversion is the judge
+#   not-null-terminated      lines are built from pieces, on purpose without a NUL
+#   err33, err34             printf to a terminal is not checked; sscanf reads what a kernel wrote
+#   reserved-identifier      feature macros such as _GNU_SOURCE
+#   signal to a thread       labs do it to show it
+#   integer-division         ns[n / 2] is the median, on purpose
+#   branch-clone             two reasons that lead to the same end stay two lines
+#   msc30, msc50, env33      random numbers and system() are good enough for tests
+TIDY="-*,bugprone-*,cert-*,clang-analyzer-unix.*,clang-analyzer-deadcode.*\
+,-bugprone-easily-swappable-parameters,-bugprone-narrowing-conversions\
+,-bugprone-implicit-widening-of-multiplication-result,-bugprone-not-null-terminated-result\
+,-cert-err33-c,-cert-err34-c,-bugprone-reserved-identifier,-cert-dcl37-c,-cert-dcl51-cpp\
+,-bugprone-bad-signal-to-kill-thread,-cert-pos44-c,-bugprone-signal-handler,-cert-sig30-c\
+,-bugprone-integer-division,-bugprone-branch-clone,-bugprone-switch-missing-default-case\
+,-bugprone-assignment-in-if-condition,-bugprone-multi-level-implicit-pointer-conversion\
+,-cert-msc30-c,-cert-msc50-cpp,-cert-int09-c,-cert-env33-c"
+
+tidy() {
+    status=0
+    grep '\.c$' "$scratch/files" | grep -v '^tests/wrong/' | sed 's|/[^/]*$||' | sort -u >"$scratch/folders"
+    while IFS= read -r folder; do
+        case $folder in
+        chapters/*) include=$(echo "$folder" | sed 's|^\(chapters/[^/]*\).*|-I\1 -I\1/carried|') ;;
+        *) include=$(grep '^chapters/[^/]*/Makefile$' "$scratch/files" | sed 's|^|-I|; s|/Makefile$||') ;;
+        esac
+        # shellcheck disable=SC2046,SC2086 # names without blanks
+        clang-tidy --quiet --warnings-as-errors='*' --checks="$TIDY" \
+            $(grep "^$folder/[^/]*\.c\$" "$scratch/files") -- -std=c11 -D_GNU_SOURCE -D_NETBSD_SOURCE \
+            -pthread -Itests -Itests/harness -Itests/contract $include \
+            >"$scratch/tidy" 2>"$scratch/noise" || { grep -E ' error: ' "$scratch/tidy" && status=1; }
+    done <"$scratch/folders"
+    return $status
+}
+
+check_analysis() {
+    needs analysis clang-tidy || return
+    check analysis "mend it; where it is wrong, say so: // NOLINT(check): reason" tidy
+}
+
+check_tools() {
+    needs tools python3 || return
+    check tools "the page tools themselves are broken" python3 tests/pages_tests.py
+}
+
+# Last, because it is the longest: a minute or more.
+check_pages() {
+    if [ "${PAGES-1}" = 0 ]; then
+        skip pages "not run, as PAGES=0 asks"
+        return
+    fi
+    needs pages python3 || return
+    name=pages
+    if python3 tools/run_pages.py >"$scratch/pages" 2>&1; then
+        printf 'ok    pages: %s\n' "$(tail -n 1 "$scratch/pages")"
+        passed=$((passed + 1))
+    else
+        printf 'FAIL  pages: what the commands print has changed\n'
+        grep -v '^ok ' "$scratch/pages" >"$scratch/said"
+        show "$scratch/said"
+        failed=$((failed + 1))
+    fi
+}
+
+# ---- all or some --------------------------------------------------------------------------------
+
+most=1000
+# shellcheck disable=SC2086 # a list of words
+[ $# -gt 0 ] || { most=25 && set -- $CHECKS; }
+for name; do
+    case " $CHECKS " in
+    *" $name "*) "check_$name" ;;
+    *) echo "lint.sh: there is no check '$name'; there are: $CHECKS" >&2 && exit 2 ;;
+    esac
+done
+printf 'lint: %d ok, %d failed, %d skipped\n' $passed $failed $skipped
+[ $failed -eq 0 ]

@@ -1,0 +1,58 @@
+#!/bin/sh
+# new: a step of your own to change.   new.sh CH STEP     (make new CH=02 STEP=2)
+#
+# Copies a step and the files that it includes into mine/02_step2, with a small Makefile.
+# The folder mine/ belongs to the reader: git does not track it and no test looks into it.
+
+set -eu
+cd "$(dirname "$0")/.."
+
+source=$(sh tools/find.sh step "${1-}" "${2-}")
+number=$(sh tools/find.sh number "$1")
+chapter=${source%/*}
+program=${source##*/}
+program=${program%.c}
+folder=mine/${number}_step$2
+
+if [ -e "$folder" ]; then
+    echo "$folder is there already, and it is yours: nothing was copied." >&2
+    echo "To start afresh give it another name first, for instance: mv $folder $folder.old" >&2
+    exit 1
+fi
+
+# The headers of our own that the file $1 includes.
+headers_of() {
+    sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"\([^"]*\)".*/\1/p' "$1"
+}
+
+# Copies the file $1 and whatever it includes: each name.h brings its name.c along.
+copy_with_includes() {
+    cp "$1" "$folder/"
+    for header in $(headers_of "$1"); do
+        for part in "${header##*/}" "$(basename "$header" .h).c"; do
+            for home in "$chapter/$part" "$chapter/carried/$part"; do
+                [ ! -f "$home" ] || [ -f "$folder/${home##*/}" ] || copy_with_includes "$home"
+            done
+        done
+    done
+}
+
+mkdir -p "$folder"
+copy_with_includes "$source"
+files=$(cd "$folder" && echo *.[ch])
+cat >"$folder/Makefile" <<MAKEFILE
+CFLAGS = -O2 -g
+WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+FEATURES = -D_GNU_SOURCE -D_NETBSD_SOURCE
+
+build/$program: $files
+	@mkdir -p build
+	@echo "CC $program.c"
+	@\$(CC) -std=c11 \$(FEATURES) \$(WARN) \$(CFLAGS) -pthread -o build/$program *.c
+MAKEFILE
+
+echo "$folder is yours now: change $program.c. Then"
+echo "  make -C $folder"
+echo "  make run SERVER=$folder/build/$program"
+echo "  make check SERVER=$folder/build/$program"
+echo "build it, run it, and tell whether it still keeps the contract."
