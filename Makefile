@@ -1,0 +1,294 @@
+# Event queues in C, step by step: the one place where everything can be started.
+#
+# `make` says what is next, `make help` lists every target. This file only calls others: each
+# chapter, tests/ and tools/ have a Makefile of their own, and the rest is scripts in tools/.
+# GNU make 3.81 or newer. The BSDs have another one: there BSDmakefile hands over to gmake.
+# All paths are relative, so the checkout may stand in a folder with a space in its name.
+#
+# Variants. SAN=address,undefined or NDEBUG=1 build the same sources into folders of their own:
+# $(OUT) is "build", "build/san-address-undefined", "build/ndebug" ..., here and in each chapter.
+
+# GNU make skips these lines. bmake, if it has not found BSDmakefile by itself (NetBSD), stops here.
+ifdef BMAKE_READS_A_RULE_HERE:
+.error This Makefile is for GNU make. Type gmake instead of make, or: make -f BSDmakefile
+endif
+
+# What a person may set on the command line. (TEST_SLOWDOWN, GUESS, JSON, PLAIN and NO_COLOR are
+# read by the programs themselves; make hands them on.)
+CH      =#     chapter: 01
+STEP    =#     step in the chapter: 2
+ROW     =#     row of the contract: survives_rst
+SAN     =#     sanitizers: address,undefined or thread
+NDEBUG  =#     1: without assertions
+L       =#     lab: 01/name
+KIND    =#     temper of a peer: silent
+PORT    =#     port of the server; without it: the server started last
+N       =#     how many peers at once
+SERVER  =#     any program that keeps the command line of our servers: './mine -x'
+ARGS    =#     more words for the program
+CFLAGS  = -O2 -g
+export SERVER
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := next
+
+# ---- variants ------------------------------------------------------------------------------------
+
+comma   := ,
+empty   :=
+space   := $(empty) $(empty)
+dashed   = $(subst $(space),-,$(strip $(1)))
+is_on    = $(filter-out 0,$(strip $(1)))
+sans    := $(sort $(subst $(comma),$(space),$(strip $(SAN))))
+unknown := $(filter-out address undefined thread leak,$(sans))
+
+ifneq ($(unknown),)
+$(error SAN=$(strip $(SAN)): there is no '$(unknown)', only address, undefined, thread and leak)
+endif
+ifneq ($(and $(filter thread,$(sans)),$(filter address leak,$(sans))),)
+$(error SAN=$(strip $(SAN)): thread cannot be combined with address or leak)
+endif
+
+VARIANT := $(call dashed,$(if $(sans),san $(sans)) $(if $(call is_on,$(NDEBUG)),ndebug))
+OUT     := build$(VARIANT:%=/%)
+
+san_cflags    = -fsanitize=$(subst $(space),$(comma),$(sans)) -fno-sanitize-recover=all \
+                -fno-omit-frame-pointer
+variant_flags = $(CFLAGS) $(if $(sans),$(san_cflags)) $(if $(call is_on,$(NDEBUG)),-DNDEBUG)
+
+# A sanitizer that has found something ends the program at once, with a status of its own.
+ifneq ($(sans),)
+ASAN_OPTIONS  ?= halt_on_error=1:exitcode=99
+LSAN_OPTIONS  ?= exitcode=99
+TSAN_OPTIONS  ?= halt_on_error=1:exitcode=99
+UBSAN_OPTIONS ?= halt_on_error=1:print_stacktrace=1:exitcode=99
+export ASAN_OPTIONS LSAN_OPTIONS TSAN_OPTIONS UBSAN_OPTIONS
+endif
+
+# ---- calling the others --------------------------------------------------------------------------
+
+CHAPTERS := $(patsubst chapters/%/Makefile,%,$(wildcard chapters/*/Makefile))
+
+# epoll is of Linux alone. Elsewhere chapter 04 is read here and run in a container.
+ifneq ($(shell uname -s),Linux)
+CHAPTERS := $(filter-out 04_epoll,$(CHAPTERS))
+endif
+
+# Quiet where there is nothing to do: `make all` a second time says nothing.
+in_chapter = $(MAKE) -s -C chapters/$(1) BUILD='$(OUT)' CFLAGS='$(variant_flags)'
+in_tests   = $(MAKE) -s -C tests BUILD='../$(OUT)/tests' CFLAGS='$(variant_flags)'
+in_tools   = $(MAKE) -s -C tools BUILD='../$(OUT)/tools' CFLAGS='$(variant_flags)'
+
+# What CH, STEP, ROW and L name. A name that does not exist ends the recipe with one clear line.
+find         = sh tools/find.sh
+into_folder  = folder=$$($(find) chapter $(1)) || exit 2; folder=$${folder\#chapters/}
+check_step   = $(find) step '$(CH)' '$(STEP)' >/dev/null || exit 2
+check_row    = $(find) row '$(ROW)' >/dev/null || exit 2
+check_lab    = $(find) lab '$(L)' >/dev/null || exit 2
+lab_chapter  = $(firstword $(subst /, ,$(L)))
+build_folder = $(call in_chapter,"$$folder") all $(built_on)
+
+peer    = exec $(OUT)/tools/peer
+to_peer = $(PORT:%=-p %) $(N:%=-n %) $(ARGS)
+need    = sh tools/need.sh
+
+# Where the lines "CC file" go: before programs whose stdout may be wanted alone, to stderr.
+talk peer run lab check diff: built_on = >&2
+
+next:
+	@echo "Event queues in C, step by step. What is next:"
+	@echo "  make demo    watch the servers serve, starve and burn CPU (45 s)"
+	@echo "  make test    see it proven"
+	@echo "  make help    everything else"
+	@echo "To read: README.md, then chapters/01_blocking/README.md"
+
+all: chapters tests tools
+
+chapters: $(CHAPTERS:%=chapter-%)
+
+# The servers alone, without the labs: that is all the demo needs.
+steps: $(CHAPTERS:%=steps-%)
+
+$(CHAPTERS:%=steps-%): steps-%: compiler
+	@+$(call in_chapter,$*) steps $(built_on)
+
+# For scripts: the chapters that can be built on this system.
+chapter-makefiles:
+	@echo $(CHAPTERS:%=chapters/%/Makefile)
+
+$(CHAPTERS:%=chapter-%): chapter-%: compiler
+	@+$(call in_chapter,$*) all $(built_on)
+
+libraries: compiler
+	@+$(in_tests) check $(built_on)
+
+tests: libraries
+	@+$(in_tests) all $(built_on)
+
+tools: libraries
+	@+$(in_tools) all $(built_on)
+
+peer-and-launch: compiler
+	@+$(in_tests) harness $(built_on)
+	@+$(in_tools) peer launch $(built_on)
+
+compiler:
+	@$(need) '$(CC)'
+
+.PHONY: next all chapters chapter-makefiles $(CHAPTERS:%=chapter-%) steps $(CHAPTERS:%=steps-%) libraries tests tools peer-and-launch compiler
+
+# ---- learn ---------------------------------------------------------------------------------------
+## learn
+
+#: demo                                 watch them serve, starve and burn (45 s)
+demo: steps tools
+	@exec $(OUT)/tools/demo $(ARGS)
+
+#: compare                              the same as one full table of numbers
+compare: steps tools
+	@exec $(OUT)/tools/demo --compare $(ARGS)
+
+#: run CH=01 STEP=1 [ARGS='-p 7000']    start a step; Ctrl-C stops it
+ifneq ($(strip $(SERVER)),)
+run: peer-and-launch
+	@mkdir -p build
+	@exec $(OUT)/tools/launch build/last_port $(SERVER) $(ARGS)
+else
+run: named-step peer-and-launch
+	@exec sh tools/run.sh '$(OUT)' '$(CH)' '$(STEP)' $(ARGS)
+endif
+
+#: talk [PORT=]                         type to the last server, read its echo
+talk: peer-and-launch
+	@$(peer) talk $(to_peer)
+
+#: peer KIND=rst [PORT=] [N=]           silent flood fast rst half drip or ping
+peer: peer-and-launch
+	@$(peer) '$(KIND)' $(to_peer)
+
+#: lab L=01/name [GUESS=b]              one experiment: predict, then see
+lab: named-lab
+	@exec sh tools/lab.sh '$(OUT)' '$(L)'
+
+#: labs                                 all experiments, one after the other
+labs: chapters
+	@exec sh tools/lab.sh '$(OUT)'
+
+#: diff CH=02 STEP=2                    a step against the one before it
+diff:
+	@exec sh tools/diff.sh '$(CH)' '$(STEP)'
+
+#: new CH=02 STEP=2                     copy a step into mine/, to change it
+new:
+	@exec sh tools/new.sh '$(CH)' '$(STEP)'
+
+named-chapter: compiler
+	@+$(call into_folder,'$(CH)'); $(build_folder)
+
+named-step: compiler
+	@+$(check_step); $(call into_folder,'$(CH)'); $(build_folder)
+
+named-lab: compiler
+	@+$(check_lab); $(call into_folder,'$(lab_chapter)'); $(build_folder)
+
+.PHONY: demo compare run talk peer lab labs diff new named-chapter named-step named-lab
+
+# ---- check mine ----------------------------------------------------------------------------------
+## check mine
+
+#: check SERVER=./mine [ROW=] [JSON=1]  the contract, on any program
+check: chapters libraries
+	@$(if $(strip $(SERVER)),,echo "SERVER is not given: make check SERVER=./mine" >&2; exit 2)
+	@$(if $(strip $(ROW)),$(check_row))
+	@exec $(OUT)/tests/check $(ROW:%=--row %) $(if $(call is_on,$(JSON)),--json) --server "$$SERVER"
+
+#: test [SAN=] [TEST_SLOWDOWN=]         all tests, and a table of what was run
+#: test CH=01 [STEP=] [ROW=]            only these rows of the contract
+run_tests = STEPS_BUILD='$(OUT)' exec sh tests/run.sh '$(OUT)/tests'
+
+ifneq ($(strip $(CH)$(STEP)$(ROW)),)
+test: choices setup-for-tests chosen-steps contract-test
+	@$(run_tests) test_contract
+else
+test: setup-for-tests all ndebug-chapters
+	@$(run_tests)
+endif
+
+choices:
+	@$(if $(strip $(ROW)),$(check_row))
+	@$(if $(strip $(STEP)),$(check_step))
+
+# Whatever it can or cannot install: the tests run, and skip in words what is missing.
+setup-for-tests:
+	@sh tools/setup.sh --for test --go-on || :
+
+# Only what the chosen rows need; one of them wants the servers without assertions, too.
+chosen = $(if $(strip $(CH)),named-chapter,chapters)
+chosen-steps: $(chosen)
+ifneq ($(filter ndebug_still_serves,$(or $(strip $(ROW)),ndebug_still_serves)),)
+	@+$(without_assertions) $(chosen)
+endif
+
+without_assertions = $(MAKE) NDEBUG=1 SAN= CFLAGS='$(CFLAGS)'
+ndebug-chapters:
+	@+$(without_assertions) chapters
+
+contract-test: libraries
+	@+$(in_tests) '../$(OUT)/tests/test_contract' $(built_on)
+
+.PHONY: check test choices setup-for-tests chosen-steps ndebug-chapters contract-test
+
+# ---- teach ---------------------------------------------------------------------------------------
+## teach
+
+#: matrix                               which step keeps which row, and why not
+matrix:
+	@exec sh tools/matrix.sh '$(CH)' '$(OUT)/tests/contract.tsv'
+
+#: docs                                 the pages and the API as a site
+docs:
+	@$(need) doxygen
+	@exec sh tools/docs.sh
+
+.PHONY: matrix docs
+
+# ---- house ---------------------------------------------------------------------------------------
+## house
+
+#: all [SAN=] [NDEBUG=1] [WERROR=1]     build everything
+#: setup                                install what is missing, after asking
+setup:
+	@exec sh tools/setup.sh $(ARGS)
+
+#: lint                                 style, links, drift of pages and copies
+lint:
+	@exec sh tools/lint.sh $(ARGS)
+
+#: weave                                put the sources' code into the pages
+weave:
+	@exec sh tools/weave.sh $(ARGS)
+
+#: carry                                copy born files into later chapters
+carry:
+	@exec sh tools/carry.sh
+
+#: format                               clang-format on all sources
+format:
+	@$(need) git clang-format
+	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+
+#: compdb                               compile_commands.json, for editors
+compdb:
+	@$(need) bear
+	@rm -rf build/compdb chapters/*/build/compdb
+	@bear --output compile_commands.json -- $(MAKE) VARIANT=compdb all
+
+#: clean                                remove all that make has built
+clean:
+	rm -rf build chapters/*/build
+
+#: help                                 this list
+help:
+	@awk -f tools/help.awk Makefile
+
+.PHONY: setup lint weave carry format compdb clean help
