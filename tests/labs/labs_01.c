@@ -47,10 +47,10 @@ static void stacks_are_virtual(const char *text)
                 10 * figure(text, "threads_1000_resident_mib"));
 }
 
-static void a_switch_is_dearer_than_a_call(const char *text)
+static void a_switch_adds_to_the_calls(const char *text)
 {
-    assert_true(figure(text, "switch_ns") > figure(text, "plain_system_call_ns"));
-    assert_true(figure(text, "round_trip_ns") > figure(text, "write_and_read_ns"));
+    assert_true(figure(text, "switch_ns") > 0);
+    assert_true(figure(text, "round_trip_ns") > 2.2 * figure(text, "write_and_read_ns"));
 }
 
 const struct lab_case labs_01[] = {
@@ -58,6 +58,6 @@ const struct lab_case labs_01[] = {
     {"01/lost_signal", "01_blocking", the_lost_signal_wakes_nobody},
     {"01/short_blocking_send", "01_blocking", a_signal_makes_send_short},
     {"01/cost_of_threads", "01_blocking", stacks_are_virtual},
-    {"01/cost_of_a_context_switch", "01_blocking", a_switch_is_dearer_than_a_call},
+    {"01/cost_of_a_context_switch", "01_blocking", a_switch_adds_to_the_calls},
     {NULL, NULL, NULL},
 };

@@ -14,7 +14,9 @@
  * been disturbed by other programs on the same processor.
  *
  * For comparison there is the cheapest system call, getppid(), which does nearly nothing in
- * the kernel. Not seen here: after a switch the caches hold the other thread's data, which
+ * the kernel. How the two compare depends on the machine: where entering the kernel is dear, as in
+ * some virtual machines, a switch costs hardly more. So the lab prints the ratio and judges what
+ * holds everywhere. Not seen here: after a switch the caches hold the other thread's data, which
  * slows real programs more than the switch itself.
  *
  * Pinning both threads to one processor is Linux' business (man 2 sched_setaffinity).
@@ -153,12 +155,13 @@ static struct costs measure(void)
 
 int main(void)
 {
-    lab_question("A thread hands a byte to another one on the same processor, and sleeps. How does "
-                 "that switch compare with one cheap system call?",
-                 "It costs the same: both only enter the kernel.",
-                 "It costs more, but microseconds, not milliseconds.",
-                 "It costs a few milliseconds: the other waits for the next tick of the clock.",
-                 'b', "Is the machine very busy? Then the processor is shared with strangers.");
+    lab_question(
+        "A thread hands a byte to another one on the same processor, and sleeps. What does "
+        "the switch add to the price of the calls that pass the byte?",
+        "Nothing that can be measured: the kernel is entered anyway.",
+        "About as much as a few system calls: microseconds.",
+        "A few milliseconds: the other waits for the next tick of the clock.", 'b',
+        "Is the machine very busy? Then the processor is shared with strangers.");
     bool pinned = pin_to_one_processor();
     if (!pinned)
         lab_say("This system gives no way to pin threads here, so they may run on two processors.");
@@ -169,11 +172,13 @@ int main(void)
     lab_figure("write_and_read_ns", costs.pair_ns, "ns");
     lab_figure("round_trip_ns", costs.trip_ns, "ns");
     lab_figure("switch_ns", switch_ns, "ns");
+    lab_figure("switch_in_plain_calls", switch_ns / costs.call_ns, "");
     lab_figure("switches_per_round_trip", costs.switches_per_trip, "");
     if (pinned)
         lab_expect(costs.switches_per_trip > 1.9, "each round trip takes two switches");
-    lab_expect_measured(switch_ns * 100 > costs.call_ns * MARGIN_PERCENT,
-                        "a switch costs more than a plain system call");
+    lab_expect_measured(costs.trip_ns * 100 > 2 * costs.pair_ns * MARGIN_PERCENT,
+                        "with the switches the same calls take longer");
     lab_expect_measured(switch_ns < 1e6, "a switch costs less than a millisecond");
-    return lab_finding("a switch costs more than a system call: microseconds, not milliseconds");
+    return lab_finding(
+        "a switch adds microseconds, like a few more system calls: not milliseconds");
 }
