@@ -200,6 +200,29 @@ static void everybodys_server_is_as_wrong_as_its_page_says(void **state)
     }
 }
 
+/* Without one thread nobody would ever be served: it must not stay and pretend. */
+static void without_a_single_worker_it_says_so_and_ends(void **state)
+{
+    (void)state;
+    enum { NO_ROOM_FOR_A_STACK = 7 << 20 };
+    static const char *const steps[] = {"step3_oneshot_workers", "step4_epoll_per_thread"};
+    if (strstr(build(), "san-") != NULL)
+        skip_because("a sanitizer needs more address space than this test allows");
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct server_end end;
+        const char *argv[] = {path_of(steps[i]), "-p", "0", NULL};
+        struct server_spec spec = {
+            .argv = argv, .bare = true, .max_address_space = NO_ROOM_FOR_A_STACK};
+        if (access(path, X_OK) != 0)
+            skip_because("chapter 04 is not built here: it needs Linux");
+        assert_int_equal(server_run_to_end(&server, &spec, &end), 0);
+        assert_true(end.in_time);
+        assert_int_equal(end.status, 1);
+        assert_non_null(strstr(server.err, "worker"));
+        server_kill(&server);
+    }
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_teardown(test, kill_server)
@@ -208,6 +231,7 @@ int main(void)
         TEST(an_epoll_per_thread_refuses_a_port_whose_listener_does_not_share),
         TEST(a_busy_worker_blocks_no_other_client),
         TEST(sixty_four_sleeping_workers_stop_at_once),
+        TEST(without_a_single_worker_it_says_so_and_ends),
         TEST(everybodys_server_is_as_wrong_as_its_page_says),
     };
     return cmocka_run_group_tests_name("epoll", tests, NULL, NULL);

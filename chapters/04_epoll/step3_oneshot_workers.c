@@ -255,6 +255,8 @@ static long start_workers(struct server *server, struct worker *workers, long co
         int err = pthread_create(&workers[i].thread, NULL, run_worker, &workers[i]);
         if (err != 0) {
             cli_log(server->cli, "only %ld of %ld workers: %s", i, count, strerror(err));
+            if (i == 0)
+                exit(1); /* nobody would serve */
             return i;
         }
     }
@@ -284,7 +286,7 @@ static void run_until_stopped(struct server *server, struct worker *workers, lon
 {
     struct pollfd wait = {.fd = stop, .events = POLLIN};
     count = start_workers(server, workers, count);
-    while (count > 0 && poll(&wait, 1, -1) < 0 && errno == EINTR) {
+    while (poll(&wait, 1, -1) < 0 && errno == EINTR) {
     }
     (void)eventfd_write(server->stop_event, 1);
     for (long i = 0; i < count; i++)
