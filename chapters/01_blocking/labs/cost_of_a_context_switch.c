@@ -180,5 +180,5 @@ int main(void)
                         "with the switches the same calls take longer");
     lab_expect_measured(switch_ns < 1e6, "a switch costs less than a millisecond");
     return lab_finding(
-        "a switch adds microseconds, like a few more system calls: not milliseconds");
+        "a switch adds microseconds, like some system calls: not milliseconds");
 }
