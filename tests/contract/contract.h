@@ -75,6 +75,9 @@ enum {
      * with four busy programs per processor, a loop that never sleeps gets 20 %. */
     NEVER_IDLE_PERCENT = 20,
 
+    /* Processor time is judged by the calmest of so many windows. */
+    CPU_WINDOWS = 4,
+
     IDLE_CLIENTS = 100,
     IDLE_WINDOW_MS = 400,
     IDLE_CPU_PERCENT = 10,
