@@ -121,7 +121,7 @@ program_ends() {
 }
 
 read_program() {
-    plan=none planned=no story_goes_on=no
+    plan=none planned=no story_goes_on=no done=0
     : >"$work/story"
     while IFS= read -r line || [ -n "$line" ]; do
         case $line in
@@ -134,6 +134,12 @@ read_program() {
             continue ;;
         'ok '[0-9]* | 'not ok '[0-9]*)
             if [ "$plan" != none ]; then result "$line"; continue; fi ;;
+        *"not ok $((done + 1)) - "*) # behind words without an end, as cmocka cuts long ones
+            if [ "$plan" != none ]; then
+                printf '%s\n' "${line%"not ok $((done + 1)) - "*}" >>"$work/story"
+                result "not ok $((done + 1)) - ${line##*"not ok $((done + 1)) - "}"
+                continue
+            fi ;;
         '# emulated: '*) how="emulated: ${line#\# emulated: }" ;;
         '# ok - '* | '# not ok - '*)
             if [ "$plan" != none ] && { [ "$done" -ge "$plan" ] || [ "$setup_failed" = yes ]; }; then

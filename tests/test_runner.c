@@ -113,6 +113,18 @@ static void runner_shows_a_failure_and_its_story(void **state)
     assert_says(report, "# x.c:8: no");
 }
 
+/* cmocka cuts a long message, its newline too, and the result stands on the same line. */
+static void runner_hears_a_failure_behind_words_without_an_end(void **state)
+{
+    (void)state;
+    write_program("cut", "echo 1..2; printf 'it should say'; echo 'not ok 1 - claim'\n"
+                         "echo 'ok 2 - b'; echo '# not ok - g'; exit 1\n");
+    assert_int_equal(run_runner("", "cut"), 1);
+    assert_totals("1 passed, 1 failed, 0 skipped");
+    assert_says(report, "FAILED  cut: claim");
+    assert_says(report, "it should say");
+}
+
 static void runner_gives_the_reason_of_a_skip(void **state)
 {
     (void)state;
@@ -192,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runner_counts_what_passes),
         cmocka_unit_test(runner_shows_a_failure_and_its_story),
+        cmocka_unit_test(runner_hears_a_failure_behind_words_without_an_end),
         cmocka_unit_test(runner_gives_the_reason_of_a_skip),
         cmocka_unit_test(runner_says_what_was_emulated),
         cmocka_unit_test(runner_counts_a_crash_as_a_failure),
