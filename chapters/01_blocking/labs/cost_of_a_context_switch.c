@@ -179,6 +179,5 @@ int main(void)
     lab_expect_measured(costs.trip_ns * 100 > 2 * costs.pair_ns * MARGIN_PERCENT,
                         "with the switches the same calls take longer");
     lab_expect_measured(switch_ns < 1e6, "a switch costs less than a millisecond");
-    return lab_finding(
-        "a switch adds microseconds, like some system calls: not milliseconds");
+    return lab_finding("a switch adds microseconds, like some system calls: not milliseconds");
 }
