@@ -24,6 +24,9 @@
     {"many_clients", NOT_SERVED,                                                                  \
      "it serves one of them; the rest are connected by the kernel, and wait"}
 
+/* macOS and the BSDs have kqueue, Linux has the one of the chapter's folder linux/. */
+#define KQUEUE .queue = "kqueue", .lacks = "Linux", .instead = "over epoll"
+
 const struct step all_steps[] = {
     {.chapter = "01", .folder = "01_blocking", .number = 1, .name = "step1_sequential",
      .label = "sequential", .threads = false,
@@ -105,6 +108,30 @@ const struct step all_steps[] = {
      .hurts = "epoll is of Linux alone",
      .cure = "05: kqueue",
      .breaks = {{.row = NULL}}},
+    {.chapter = "05", .folder = "05_kqueue", .number = 1, .name = "step1_level_triggered",
+     .label = "kqueue, level", KQUEUE, .threads = false,
+     .idea = "one call hands over all changes of the list, and waits",
+     .hurts = "whoever has to wait for another direction costs two changes",
+     .cure = "05/2: register once, and rely on EV_CLEAR",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "05", .folder = "05_kqueue", .number = 2, .name = "step2_edge_ev_clear",
+     .label = "kqueue, edge", KQUEUE, .threads = false,
+     .idea = "both directions are registered once, the kernel reports changes",
+     .hurts = "it is still one thread on one core",
+     .cure = "05/3: several threads share the kqueue",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "05", .folder = "05_kqueue", .number = 3, .name = "step3_dispatch_workers",
+     .label = "kqueue, workers", KQUEUE, .threads = true,
+     .idea = "several threads share one kqueue, and re-arming costs no call of its own",
+     .hurts = "it knows sockets, and a server waits for more than that",
+     .cure = "05/4: every kind of event in one loop",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "05", .folder = "05_kqueue", .number = 4, .name = "step4_everything",
+     .label = "kqueue, all", KQUEUE, .threads = false,
+     .idea = "sockets, a timer, signals, a child and a file in one loop",
+     .hurts = "it is told when it may copy, and copies by itself: so did every step so far",
+     .cure = "06: the kernel copies",
+     .breaks = {{.row = NULL}}},
 };
 /* clang-format on */
 const size_t step_count = sizeof all_steps / sizeof all_steps[0];
@@ -126,10 +153,32 @@ const struct broken_row *step_breaks(const struct step *step, const char *row)
     return NULL;
 }
 
-bool step_runs_here(const struct step *step)
+static bool is_this_system(const char *name)
 {
     struct utsname system;
-    return step->needs == NULL || (uname(&system) >= 0 && strcmp(system.sysname, step->needs) == 0);
+    return uname(&system) >= 0 && strcmp(system.sysname, name) == 0;
+}
+
+bool step_runs_here(const struct step *step)
+{
+    return step->needs == NULL || is_this_system(step->needs);
+}
+
+const char *step_emulation(const struct step *step)
+{
+    return step->lacks != NULL && is_this_system(step->lacks) ? step->instead : NULL;
+}
+
+const char *step_banner(const struct step *step, char *buf, size_t len)
+{
+    const char *emulation = step_emulation(step);
+    if (step->queue == NULL)
+        (void)snprintf(buf, len, "%s", "");
+    else if (emulation != NULL)
+        (void)snprintf(buf, len, "%s: emulated %s", step->queue, emulation);
+    else
+        (void)snprintf(buf, len, "%s: native", step->queue);
+    return buf;
 }
 
 const char *step_path(const struct step *step, const char *build, char *buf, size_t len)

@@ -29,6 +29,9 @@ struct step {
     const char *label;   /* short, for tables: "sequential" */
     const char *idea;    /* what it does, in one sentence */
     const char *needs;   /* the only system it is for, as uname -s has it; NULL: any */
+    const char *queue;   /* its second line begins with this: "kqueue"; NULL: it has none */
+    const char *lacks;   /* the system that has no such queue, as uname -s has it ...     */
+    const char *instead; /* ... and where it is emulated there: "over epoll"              */
     bool threads;        /* one of the threads track: runs under SAN=thread */
     const char *hurts;   /* what still hurts */
     const char *cure;    /* which step cures it */
@@ -46,6 +49,17 @@ const struct broken_row *step_breaks(const struct step *step, const char *row);
 
 /** False when the step is for another system only: it is then neither built nor run. */
 bool step_runs_here(const struct step *step);
+
+/** "over epoll" when its queue is emulated on this system, else NULL. */
+const char *step_emulation(const struct step *step);
+
+/**
+ * The second line that it prints here: "kqueue: emulated over epoll", "kqueue: native"; "" for a
+ * step that prints none.
+ *
+ * @return buf, cut off where it does not fit
+ */
+const char *step_banner(const struct step *step, char *buf, size_t len);
 
 /**
  * Where its program is, from the root: chapters/01_blocking/BUILD/step1_sequential.

@@ -9,6 +9,9 @@
  * STEPS_BUILD says which build of the steps: "build", or a variant such as "build/san-thread".
  * Run it from the root of the repository. A whole run writes contract.tsv beside the program, and
  * tools/matrix.sh makes the tables of the chapters from that.
+ *
+ * Steps whose queue is emulated on this system are a group of tests for themselves, so that the
+ * table of `make test` tells what has met a real kernel and what has not.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +32,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_LEN = 512, NAME_LEN = 128, MAX_TESTS = 2000 };
+enum { PATH_LEN = 512, NAME_LEN = 128, MAX_TESTS = 2000, MAX_GROUPS = 4 };
 
 /* --- what is chosen --------------------------------------------------------------------------- */
 
@@ -101,9 +104,10 @@ struct pair {
 
 static void tell(const struct pair *p, const char *verdict, const char *words)
 {
+    char banner[NAME_LEN];
     if (tsv != NULL)
-        (void)fprintf(tsv, "%s/%s\t%s\t%s\t%s\n", p->step->chapter, p->step->name, p->row->name,
-                      verdict, words);
+        (void)fprintf(tsv, "%s/%s\t%s\t%s\t%s\t%s\n", p->step->chapter, p->step->name, p->row->name,
+                      verdict, words, step_banner(p->step, banner, sizeof banner));
 }
 
 /** Everything that helps to understand a red row. */
@@ -286,7 +290,6 @@ static const struct {
 /* --- the table -------------------------------------------------------------------------------- */
 
 static struct pair pairs[MAX_TESTS];
-static struct CMUnitTest tests[MAX_TESTS];
 
 static struct CMUnitTest test_of(struct pair *p, const struct step *step,
                                  const struct contract_row *row)
@@ -297,8 +300,43 @@ static struct CMUnitTest test_of(struct pair *p, const struct step *step,
     return (struct CMUnitTest){.name = p->name, .test_func = row_of_a_step, .initial_state = p};
 }
 
-/** Fills in the chosen pairs and single tests; returns their number. */
-static size_t collect_tests(void)
+/** A group of tests: all steps that are emulated over the same, or all others. */
+struct group {
+    const char *emulation; /* NULL: these run natively */
+    size_t count;
+    struct CMUnitTest tests[MAX_TESTS];
+};
+
+static struct group groups[MAX_GROUPS] = {{.emulation = NULL}};
+static size_t group_count = 1;
+
+/** The group of a step; a new one for an emulation that is not known yet. */
+static struct group *group_of(const struct step *step)
+{
+    const char *emulation = step_emulation(step);
+    if (emulation == NULL)
+        return &groups[0];
+    for (size_t i = 1; i < group_count; i++)
+        if (strcmp(groups[i].emulation, emulation) == 0)
+            return &groups[i];
+    if (group_count == MAX_GROUPS)
+        return NULL;
+    groups[group_count].emulation = emulation;
+    return &groups[group_count++];
+}
+
+static void add_test(const struct step *step, struct CMUnitTest test)
+{
+    struct group *group = group_of(step);
+    if (group == NULL || group->count == MAX_TESTS) {
+        (void)fprintf(stderr, "test_contract: no room for %s\n", test.name);
+        exit(1);
+    }
+    group->tests[group->count++] = test;
+}
+
+/** Fills in the chosen pairs and single tests. */
+static void collect_tests(void)
 {
     const char *only = choice("ROW");
     size_t n = 0;
@@ -307,14 +345,39 @@ static size_t collect_tests(void)
             continue;
         for (size_t r = 0; r < contract_row_count && n < MAX_TESTS; r++)
             if (only == NULL || strcmp(only, contract_rows[r].name) == 0) {
-                tests[n] = test_of(&pairs[n], &all_steps[s], &contract_rows[r]);
+                add_test(&all_steps[s], test_of(&pairs[n], &all_steps[s], &contract_rows[r]));
                 n++;
             }
     }
-    for (size_t i = 0; i < sizeof single_tests / sizeof single_tests[0] && n < MAX_TESTS; i++)
-        if (only == NULL && is_chosen(step_find(single_tests[i].chapter, single_tests[i].number)))
-            tests[n++] = single_tests[i].test;
-    return n;
+    for (size_t i = 0; i < sizeof single_tests / sizeof single_tests[0]; i++) {
+        const struct step *step = step_find(single_tests[i].chapter, single_tests[i].number);
+        if (only == NULL && is_chosen(step))
+            add_test(step, single_tests[i].test);
+    }
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static const char *emulation_now;
+
+static int say_what_is_emulated(void **state)
+{
+    (void)state;
+    print_message("# emulated: %s\n", emulation_now);
+    return 0;
+}
+
+static int run_groups(void)
+{
+    int failed = 0;
+    if (groups[0].count > 0)
+        failed = _cmocka_run_group_tests("contract", groups[0].tests, groups[0].count, NULL, NULL);
+    for (size_t i = 1; i < group_count; i++) {
+        emulation_now = groups[i].emulation;
+        failed += _cmocka_run_group_tests("contract over an emulation", groups[i].tests,
+                                          groups[i].count, say_what_is_emulated, NULL);
+    }
+    return failed;
 }
 
 /** contract.tsv beside the program, so that each build has its own. */
@@ -345,7 +408,8 @@ int main(int argc, char **argv)
     (void)setenv("TSAN_OPTIONS", "atexit_sleep_ms=0", 0);
     if (choice("CH") == NULL && choice("STEP") == NULL && choice("ROW") == NULL)
         open_tsv(argv[0]);
-    int failed = _cmocka_run_group_tests("contract", tests, collect_tests(), NULL, NULL);
+    collect_tests();
+    int failed = run_groups();
     if (tsv != NULL)
         (void)fclose(tsv);
     return failed;

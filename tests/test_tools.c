@@ -33,7 +33,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TEXT = 32768, NAME = 1024, WATCHDOG_S = 120, ENOUGH_MS = 20000, CLOSED_FD = -1 };
+enum { TEXT = 32768, NAME = 1024, WATCHDOG_S = 180, ENOUGH_MS = 20000, CLOSED_FD = -1 };
 
 static char said[TEXT]; /* what the last command has said, both streams   */
 static int said_status;
@@ -478,6 +478,12 @@ static void diff_says_which_files_it_compares(void **state)
     expect("sh tools/diff.sh 2 1", 0,
            "from chapters/01_blocking/step3_thread_pool.c to "
            "chapters/02_nonblocking/step1_would_block.c\n@@ ");
+    expect("sh tools/diff.sh 05 1", 0, /* its essay names a step of another chapter */
+           "from chapters/04_epoll/step1_level_triggered.c to "
+           "chapters/05_kqueue/step1_level_triggered.c\n@@ ");
+    expect("sh tools/diff.sh 5 4", 0, /* ... and here one of its own */
+           "from chapters/05_kqueue/step1_level_triggered.c to "
+           "chapters/05_kqueue/step4_everything.c\n@@ ");
     expect("sh tools/diff.sh 01 1", 0, "is the very first step: there is none before it");
 }
 
@@ -557,6 +563,19 @@ static void a_chapter_copied_out_alone_builds_and_serves(void **state)
     shell("cd \"$COPY/just one\" && bmake CFLAGS=-O0 WERROR=1"); /* again: nothing is to be done */
     assert_int_equal(said_status, 0);
     assert_null(strstr(said, "CC "));
+}
+
+/* Where the system has no such queue, the chapter brings one along, and so does a copied step. */
+static void a_chapter_with_a_queue_of_its_own_builds_alone_too(void **state)
+{
+    (void)state;
+    expect("cp -R chapters/05_kqueue \"$COPY/a queue\" && cd \"$COPY/a queue\" &&"
+           " rm -rf build && \"$MAKE\" steps CFLAGS=-O0 WERROR=1",
+           0, "build/step1_level_triggered");
+    expect_it_serves("a queue/build/step1_level_triggered");
+    expect("cd \"$COPY\" && \"$MAKE\" new CH=05 STEP=4", 0, "mine/05_step4 is yours now");
+    expect("cd \"$COPY\" && \"$MAKE\" -C mine/05_step4 CFLAGS=-O0", 0, "CC step4_everything.c");
+    expect_it_serves("mine/05_step4/build/step4_everything");
 }
 
 static void every_chapter_builds_under_the_make_of_the_bsds(void **state)
@@ -726,6 +745,7 @@ int main(void)
         claim(run_peer_and_talk_find_each_other),
         claim(new_makes_a_step_that_builds_and_serves),
         claim(a_chapter_copied_out_alone_builds_and_serves),
+        claim(a_chapter_with_a_queue_of_its_own_builds_alone_too),
         claim(every_chapter_builds_under_the_make_of_the_bsds),
         claim(new_copies_every_step_so_that_it_builds),
         claim(carry_finds_a_changed_byte_and_repairs_it),

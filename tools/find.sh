@@ -77,11 +77,13 @@ steps() {
 
 # A server with a protocol of its own is a side road: the next chapter goes on from the echo server
 # before it.
-# A step whose essay says "It grows out of step N" is compared with that one of its chapter.
+# A step whose essay says "It grows out of step N" is compared with that one of its chapter, or with
+# one of another chapter: "It grows out of chapter NN, step N".
 before() {
     this=$(step "$1" "$2")
-    origin=$(sed -n 's/.*It grows out of step \([0-9]\).*/\1/p' "$this" | head -n 1)
-    [ -z "$origin" ] || { step "$1" "$origin" && return; }
+    origin=$(sed -n -e "s/.*It grows out of step \([0-9]\).*/$1 \1/p" \
+        -e 's/.*It grows out of chapter \([0-9]*\), step \([0-9]\).*/\1 \2/p' "$this" | head -n 1)
+    [ -z "$origin" ] || { step "${origin% *}" "${origin#* }" && return; }
     last=
     for source in $(steps); do
         [ "$source" != "$this" ] || break

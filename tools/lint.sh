@@ -137,19 +137,34 @@ check_shell() {
     check shell "mend what shellcheck names" each '\.sh$|^\.ci/run$' shellcheck
 }
 
+# Where the chapter of the file $1 finds its headers; nothing for a file of no chapter.
+folders_of() {
+    chapter=$(echo "$1" | sed -n 's|^\(chapters/[^/]*\)/.*|\1|p')
+    [ -z "$chapter" ] || echo "-I$chapter -I$chapter/carried $(queue_of "$chapter")"
+}
+
+# A chapter whose queue Linux does not have brings one along, in linux/. Elsewhere it is the system's.
+queue_of() {
+    [ ! -d "$1/linux" ] || [ "$(uname -s)" != Linux ] || echo "-isystem $1/linux"
+}
+
 # A header stands alone in C11, and in C++17 for those who call it from there. What lies in tests/
 # itself belongs to one test program and may rely on it.
 headers_alone() {
     status=0
     grep '\.h$' "$scratch/files" | grep -v '^tests/[^/]*$' >"$scratch/headers"
     while IFS= read -r header; do
+        include=$(folders_of "$header") shadow=-Wshadow
+        [ -n "$include" ] || include=$(for chapter in chapters/*; do queue_of "$chapter"; done)
+        # A struct kevent and a kevent(): that is how every kqueue is. C++ takes the first for hidden.
+        case $header in */linux/*) shadow= ;; esac
         for compiler in $compilers; do
             for language in "c -std=c11" "c++ -std=c++17"; do
-                # shellcheck disable=SC2086 # the language and its standard are two words
+                # shellcheck disable=SC2086 # words without blanks
                 printf '#include "%s"\n' "$header" |
                     "$compiler" -x $language -D_GNU_SOURCE -D_NETBSD_SOURCE -I. -Itests -Itests/harness \
-                        -fsyntax-only \
-                        -Wall -Wextra -Wpedantic -Wshadow -Werror - || {
+                        $include -fsyntax-only \
+                        -Wall -Wextra -Wpedantic $shadow -Werror - || {
                     echo "$header does not compile alone: $compiler -x $language"
                     status=1
                 }
@@ -192,10 +207,10 @@ tidy() {
     status=0
     grep '\.c$' "$scratch/files" | grep -v '^tests/wrong/' | sed 's|/[^/]*$||' | sort -u >"$scratch/folders"
     while IFS= read -r folder; do
-        case $folder in
-        chapters/*) include=$(echo "$folder" | sed 's|^\(chapters/[^/]*\).*|-I\1 -I\1/carried|') ;;
-        *) include=$(grep '^chapters/[^/]*/Makefile$' "$scratch/files" | sed 's|^|-I|; s|/Makefile$||') ;;
-        esac
+        include=$(folders_of "$folder/")
+        [ -n "$include" ] || for chapter in chapters/*; do
+            include="$include -I$chapter $(queue_of "$chapter")"
+        done
         # shellcheck disable=SC2046,SC2086 # names without blanks
         clang-tidy --quiet --warnings-as-errors='*' --checks="$TIDY" \
             $(grep "^$folder/[^/]*\.c\$" "$scratch/files") -- -std=c11 -D_GNU_SOURCE -D_NETBSD_SOURCE \

@@ -4,7 +4,8 @@
 #     tools/matrix.sh [CHAPTER] [FILE]       tools/matrix.sh 01
 #
 # FILE is what a whole run of test_contract has written (build/tests/contract.tsv): a line per pair,
-# step TAB row TAB verdict TAB words. Nothing in the table is typed by hand.
+# step TAB row TAB verdict TAB words TAB the second line of the step, if it has one ("kqueue: native").
+# Nothing in the table is typed by hand.
 set -eu
 
 chapter=${1:-}
@@ -26,6 +27,11 @@ awk -F '\t' -v chapter="$chapter" '
     !($1 in step_seen) { step_seen[$1] = 1; step[++steps] = $1 }
     !($2 in row_seen)  { row_seen[$2] = 1;  row[++rows] = $2 }
     { verdict[$1, $2] = $3; words[$1, $2] = $4 }
+    $5 != "" && !($5 in banner_seen) { banner_seen[$5] = 1; banner[++banners] = $5 }
+    $5 != "" && !(($5, $1) in who_seen) {
+        who_seen[$5, $1] = 1
+        who[$5] = who[$5] (who[$5] == "" ? "" : ", ") title($1)
+    }
 
     # A reason that several cells share is one note.
     function note(text) {
@@ -57,4 +63,5 @@ awk -F '\t' -v chapter="$chapter" '
         }
         if (notes > 0) print ""
         for (n = 1; n <= notes; n++) print n ". " reason[n]
+        for (n = 1; n <= banners; n++) print "\nSecond line of " who[banner[n]] ": `" banner[n] "`"
     }' "$file"

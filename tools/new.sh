@@ -39,6 +39,13 @@ copy_with_includes() {
 
 mkdir -p "$folder"
 copy_with_includes "$source"
+
+# A chapter whose queue Linux does not have brings one along, in linux/.
+queue=
+if [ -d "$chapter/linux" ]; then
+    cp -R "$chapter/linux" "$folder/"
+    queue=" \`case \$\$(uname -s) in Linux) echo -Ilinux linux/*.c ;; esac\`"
+fi
 files=$(cd "$folder" && echo *.[ch])
 cat >"$folder/Makefile" <<MAKEFILE
 CFLAGS = -O2 -g
@@ -48,7 +55,7 @@ FEATURES = -D_GNU_SOURCE -D_NETBSD_SOURCE
 build/$program: $files
 	@mkdir -p build
 	@echo "CC $program.c"
-	@\$(CC) -std=c11 \$(FEATURES) \$(WARN) \$(CFLAGS) -pthread -o build/$program *.c
+	@\$(CC) -std=c11 \$(FEATURES) \$(WARN) \$(CFLAGS) -pthread -o build/$program *.c$queue
 MAKEFILE
 
 echo "$folder is yours now: change $program.c. Then"

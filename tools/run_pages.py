@@ -15,7 +15,8 @@ are. More words may follow, in any order:
     linux      runs on Linux only
     timeout=N  seconds for each command (120)
 
-Ports, pids, durations, sizes and percentages are masked on both sides. A line `...` stands for any
+Ports, pids, durations, sizes and percentages are masked on both sides, and so is whether a queue
+is native or emulated. A line `...` stands for any
 number of lines. With --update the outputs that differ are written into the pages.
 
 Life of a program: STARTED in a session of its own; READ by a thread while it runs; then it ENDS by
@@ -54,6 +55,7 @@ MASKS = [
      '<time>'),
     (re.compile(r'(?<![\w.])\d[\d,]*(?:\.\d+)?\s*[kKMGT]i?B(?!\w)'), '<size>'),
     (re.compile(r'(?<![\w.])\d[\d,]*(?:\.\d+)?\s*%'), '<percent>'),
+    (re.compile(r'^(kqueue: )(?:native|emulated .*)$'), r'\1<native or emulated>'),
     (re.compile(r'^g?make(?:\[\d+\])?: \*\*\* \[(?:[^:\]]*:\d+: )?'), 'make: *** ['),
 ]
 VARYING = [(re.compile(r'-?\d(?:[\d.,]*\d)?'), '<n>'), (re.compile(r'([-#=─█])\1+'), r'\1\1'),
