@@ -371,6 +371,19 @@ static void it_says_who_starves_and_who_serves(void **state)
     row_says(&plain, "02", 3, "serves ");
 }
 
+static void it_shows_no_times_of_an_emulation(void **state)
+{
+    (void)state;
+    if (step_emulation(step_find("05", 1)) == NULL)
+        skip_because("the kernel of this system has kqueue");
+    for (int number = 1; number <= 4; number++) {
+        row_says(&plain, "05", number, "serves ");
+        row_says(&plain, "05", number, " emulated   over epoll  0");
+    }
+    assert_int_equal(times_said(&plain, "kqueue: emulated over epoll."), 1);
+    says(&plain, "05/1 kqueue, level: rests, and answers; emulated, so no times");
+}
+
 static void it_says_who_burns(void **state)
 {
     (void)state;
@@ -505,8 +518,8 @@ static void compare_has_figures_for_each_step(void **state)
     assert_null(strchr(figures.text, '\033'));
     says(&figures, "processor"); /* which machine */
     for (size_t i = 0; i < step_count; i++)
-        if (step_runs_here(&all_steps[i])) {
-            table_says(&figures, "p99  CPU each", &all_steps[i], " µs");
+        if (step_runs_here(&all_steps[i]) && step_emulation(&all_steps[i]) == NULL) {
+            table_says(&figures, "p99  CPU each", &all_steps[i], "s "); /* µs, ms: a time */
             table_says(&figures, "trips/s     ratio", &all_steps[i], ".");
         }
     table_says(&figures, "trips/s     ratio", step_find("01", 1), " 1 ");
@@ -515,6 +528,20 @@ static void compare_has_figures_for_each_step(void **state)
     /* Without strace it says at the beginning and at the end what is missing. */
     assert_int_equal(times_said(&figures, "are not counted: strace is not here"), 2);
     says_not(&figures, CALLS);
+}
+
+static void compare_leaves_out_what_is_emulated_in_words(void **state)
+{
+    (void)state;
+    static struct run run;
+    if (step_emulation(step_find("05", 1)) == NULL)
+        skip_because("the kernel of this system has kqueue");
+    says(&figures, "of the emulation: 05/1, 05/2, 05/3,\n05/4 (kqueue: emulated over epoll).");
+    says_not(&figures, step_find("05", 1)->label);
+    start(&run, (struct how){LIST("compare", "-c", "05"), NULL});
+    wait_for_end(&run);
+    assert_int_equal(run.status, 1);
+    says(&run, "no step of chapter 05 runs natively on this system");
 }
 
 /* ---- compare: system calls ------------------------------------------------------------------- */
@@ -810,6 +837,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(it_ends_well, kill_it),
         cmocka_unit_test_teardown(it_has_a_row_for_each_step_and_three_acts, kill_it),
         cmocka_unit_test_teardown(it_says_who_starves_and_who_serves, kill_it),
+        cmocka_unit_test_teardown(it_shows_no_times_of_an_emulation, kill_it),
         cmocka_unit_test_teardown(it_says_who_burns, kill_it),
         cmocka_unit_test_teardown(without_a_terminal_it_is_plain_text_of_80_columns, kill_it),
         cmocka_unit_test_teardown(ctrl_c_at_a_terminal_restores_the_cursor, kill_it),
@@ -817,6 +845,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(plain_words_are_kept_at_a_terminal, kill_it),
         cmocka_unit_test_teardown(a_tiny_window_is_no_disaster, kill_it),
         cmocka_unit_test_teardown(compare_has_figures_for_each_step, kill_it),
+        cmocka_unit_test_teardown(compare_leaves_out_what_is_emulated_in_words, kill_it),
         cmocka_unit_test_teardown(compare_shares_the_calls_that_strace_has_counted, kill_it),
         cmocka_unit_test_teardown(compare_says_who_never_rests_and_counts_the_others, kill_it),
         cmocka_unit_test_teardown(a_strace_that_may_not_trace_is_told_at_once, kill_it),

@@ -4,7 +4,8 @@
  *
  * The figures are the server's alone (its CPU clock), taken by its clients, so that a window begins
  * and ends exactly where its clients begin and end. The servers take turns: one that never sleeps
- * would take the processor from the others.
+ * would take the processor from the others. A server whose queue is emulated is asked, too, but its
+ * times are not taken: they would be those of the emulation.
  */
 #include "acts.h"
 
@@ -22,7 +23,7 @@ enum { IDLE_TO_COME, IDLE_CONNECTS, IDLE_IDLES, IDLE_ASKS, IDLE_OVER };
 /* Nobody may have to wait in the listener's queue, which holds 128 on some systems: after each
  * batch one client asks for an answer, and when it has it, all before it have been accepted. */
 enum { BATCH = 100, CONNECT_MS = 3000, ANSWER_MS = 3000, ANSWER_STARVED_MS = 500 };
-enum { SETTLE_MS = 100, IDLE_MS = 600, TELL_MS = 100 };
+enum { SETTLE_MS = 100, SETTLE_MOST_MS = 500, IDLE_MS = 600, TELL_MS = 100 };
 enum { ASK_MS = 600, ASK_LEAST_MS = 100, ASK_BYTES = 32, WARM_UP = 3, TIMES_MOST = 1 << 16 };
 
 /* ---- the crowd ------------------------------------------------------------------------------- */
@@ -101,10 +102,22 @@ static void crowd_leaves(struct crowd *crowd)
 
 /* ---- the two windows ------------------------------------------------------------------------- */
 
+/* Until the server has done all that the crowd has brought, threads for its last ones perhaps. One
+ * that does not rest within the time never will. */
+static void let_it_settle(struct clients *c)
+{
+    int64_t deadline_ns = deadline_in_ms(SETTLE_MOST_MS);
+    struct meter meter;
+    do {
+        meter_start(&meter, c->orders.server);
+        clock_pause_ms(SETTLE_MS);
+    } while (meter_percent(&meter) >= BURNS_PERCENT && deadline_left_ms(deadline_ns) > 0);
+}
+
 static void measure_idle(struct clients *c)
 {
     struct meter meter;
-    clock_pause_ms(SETTLE_MS);
+    let_it_settle(c);
     int64_t until_ns = clock_now_ns() + clients_time_ns(c, IDLE_MS);
     meter_start(&meter, c->orders.server);
     do {
@@ -172,8 +185,10 @@ static void one_asks(struct clients *c)
     enum outcome how = comes(c, &one, deadline_in_ms(CONNECT_MS));
     if (how == CLIENT_OK)
         how = client_ping(&one, ASK_BYTES, deadline_in_ms(patience_ms), NULL);
-    if (how == CLIENT_OK)
+    if (how == CLIENT_OK && !c->orders.emulated)
         measure_answers(c, &one);
+    else if (how == CLIENT_OK)
+        c->news.bytes += one.received;
     else if (how == CLIENT_TIMEOUT)
         c->news.not_served = true;
     else
@@ -190,6 +205,7 @@ static void enter(struct clients *c, int phase)
 static void idle_story(struct clients *c)
 {
     struct crowd crowd = {.client = NULL};
+    c->news.emulated = c->orders.emulated;
     enter(c, IDLE_CONNECTS);
     if (crowd_comes(c, &crowd)) {
         enter(c, IDLE_IDLES);
@@ -213,18 +229,26 @@ static const char *word_of(const struct news *news)
     return news->idle_percent >= BURNS_PERCENT ? "burns" : "rests";
 }
 
+static const char *answer_in_words(const struct news *news, char buf[FIGURE])
+{
+    if (news->not_served)
+        return "not served";
+    return news->emulated ? "emulated" : ns_in_words(news->answer_ns, buf);
+}
+
 static void draw(const struct news *news, struct row *row)
 {
     char cell[FIGURE];
     if (news->phase == IDLE_TO_COME)
         return;
-    const char *answer = news->not_served ? "not served" : ns_in_words(news->answer_ns, cell);
+    const char *answer = answer_in_words(news, cell);
     char cost[FIGURE], idle[FIGURE], threads[FIGURE], percent[FIGURE];
     screen_cell(row->text, sizeof row->text, count_in_words(news->idle, idle), -6);
     screen_cell(row->text, sizeof row->text, count_in_words(news->threads, threads), -9);
     screen_cell(row->text, sizeof row->text, percent_in_words(news->idle_percent, percent), -10);
     screen_cell(row->text, sizeof row->text, answer, -12);
-    screen_cell(row->text, sizeof row->text, ns_in_words(news->cpu_per_answer_ns, cost), -10);
+    screen_cell(row->text, sizeof row->text,
+                news->emulated ? "" : ns_in_words(news->cpu_per_answer_ns, cost), -10);
     screen_cell(row->text, sizeof row->text, "  ", 2);
     (void)snprintf(row->word, sizeof row->word, "%s", word_of(news));
     if (news->phase == IDLE_OVER && news->idle_percent >= 0)
@@ -244,6 +268,8 @@ static bool event(const struct news *was, const struct news *now, char *words, s
                   percent_in_words(now->idle_percent, a));
     else if (now->phase == IDLE_OVER && now->not_served)
         words_add(words, len, "%s, and whoever asks is not served", word_of(now));
+    else if (now->phase == IDLE_OVER && now->emulated)
+        words_add(words, len, "%s, and answers; emulated, so no times", word_of(now));
     else if (now->phase == IDLE_OVER)
         words_add(words, len, "%s; answers in %s, for %s of processor time", word_of(now),
                   ns_in_words(now->answer_ns, a), ns_in_words(now->cpu_per_answer_ns, b));

@@ -76,7 +76,9 @@ static int begin_group(struct stage *s, size_t first, size_t count)
             return PLAY_FAILED;
     for (size_t i = first; i < first + count; i++) { /* all are there: they begin together */
         const struct news *silent = &play->records[i].act[ACT_SILENT];
-        struct orders orders = {.scale = turn_scale(play, s->act), .idle = play->idle_most};
+        struct orders orders = {.scale = turn_scale(play, s->act),
+                                .idle = play->idle_most,
+                                .emulated = play->records[i].emulation != NULL};
         if (silent->starved_by > 0) /* more would not even be accepted */
             orders.idle = silent->starved_by;
         if (lane_order(&s->lanes[i], &orders, play->why) != 0)

@@ -20,6 +20,7 @@ enum { BURNS_PERCENT = 20 };
 /** What is known of a step: the last news of each act. */
 struct record {
     const struct step *step;
+    const char *emulation; /* "over epoll": its times would be another system's; NULL: native */
     struct news act[ACTS];
 };
 

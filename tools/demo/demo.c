@@ -173,19 +173,40 @@ static bool all_are_built(const struct play *play)
 
 /* ---- who takes part -------------------------------------------------------------------------- */
 
+/* NULL when we do not pretend. */
+static const char *pretended_system(void)
+{
+    const char *name = getenv("DEMO_SYSTEM");
+    return name != NULL && *name != '\0' ? name : NULL;
+}
+
 static bool runs_here(const struct step *step)
 {
-    const char *pretended = getenv("DEMO_SYSTEM");
-    if (pretended == NULL || *pretended == '\0')
+    const char *pretended = pretended_system();
+    if (pretended == NULL)
         return step_runs_here(step);
     return step->needs == NULL || strcmp(step->needs, pretended) == 0;
 }
 
-static void choose_steps(struct play *play, const char *chapter)
+static const char *emulation_of(const struct step *step)
 {
-    for (size_t i = 0; i < step_count && play->count < LANES_MOST; i++)
-        if (is_of_chapter(&all_steps[i], chapter) && runs_here(&all_steps[i]))
-            play->records[play->count++].step = &all_steps[i];
+    const char *pretended = pretended_system();
+    if (pretended == NULL)
+        return step_emulation(step);
+    return step->lacks != NULL && strcmp(step->lacks, pretended) == 0 ? step->instead : NULL;
+}
+
+/* Figures of an emulation would be compared with those of kernels: then it does not take part. */
+static void choose_steps(struct play *play, const struct options *o)
+{
+    for (size_t i = 0; i < step_count && play->count < LANES_MOST; i++) {
+        const struct step *step = &all_steps[i];
+        const char *emulation = emulation_of(step);
+        if (!is_of_chapter(step, o->chapter) || !runs_here(step))
+            continue;
+        if (emulation == NULL || !o->compare)
+            play->records[play->count++] = (struct record){.step = step, .emulation = emulation};
+    }
 }
 
 /* "04/1, 04/2 (Linux)": the steps that are for one system stand together in the table. */
@@ -205,6 +226,25 @@ static void say_who_is_left_out(const char *chapter)
     }
     if (needs != NULL)
         screen_say("Left out, as they are for other systems: %s (%s).", words, needs);
+}
+
+/* Only from compare: the acts have them. */
+static void say_who_is_emulated(const char *chapter)
+{
+    char words[ROW_TEXT] = "";
+    const struct step *last = NULL;
+    for (size_t i = 0; i < step_count; i++) {
+        const struct step *step = &all_steps[i];
+        if (!is_of_chapter(step, chapter) || !runs_here(step) || emulation_of(step) == NULL)
+            continue;
+        words_add(words, sizeof words, "%s%s/%d", last != NULL ? ", " : "", step->chapter,
+                  step->number);
+        last = step;
+    }
+    if (last != NULL)
+        screen_say("Left out, as their figures would be those of the emulation: %s (%s: emulated "
+                   "%s).",
+                   words, last->queue, emulation_of(last));
 }
 
 /* ---- the beginning and the end --------------------------------------------------------------- */
@@ -250,6 +290,7 @@ static int show_figures(struct play *play, const char *chapter)
 {
     screen_title("The steps in figures");
     say_who_is_left_out(chapter);
+    say_who_is_emulated(chapter);
     return compare(play);
 }
 
@@ -266,9 +307,10 @@ int main(int argc, char *argv[])
                         .scale = (double)options.seconds / SECONDS,
                         .rounds = (int)options.rounds,
                         .records = records};
-    choose_steps(&play, options.chapter);
+    choose_steps(&play, &options);
     if (play.count == 0)
-        fprintf(stderr, "demo: no step of chapter %s runs on this system\n", options.chapter);
+        fprintf(stderr, "demo: no step of chapter %s %s on this system\n", options.chapter,
+                options.compare ? "runs natively" : "runs");
     if (play.count == 0 || !all_are_built(&play))
         return 1;
     count_idle_clients(&play, options.idle);

@@ -30,9 +30,10 @@ enum { LANES_MOST = 64, WHY = 256, STRIP = 18, TROUBLE = 96 };
 struct orders {
     char address[64];
     unsigned port;
-    pid_t server; /* whose processor time they measure                     */
-    double scale; /* of all times: 1 is the demo of 45 seconds             */
-    int idle;     /* an idle crowd: how many                               */
+    pid_t server;  /* whose processor time they measure                     */
+    double scale;  /* of all times: 1 is the demo of 45 seconds             */
+    int idle;      /* an idle crowd: how many                               */
+    bool emulated; /* no times are to be taken                              */
 };
 
 /** How things stand in a lane. Figures that are not there (yet) are UNKNOWN. */
@@ -52,6 +53,7 @@ struct news {
 
     /* an idle crowd */
     int idle, threads;
+    bool emulated; /* no times were taken */
     double idle_percent;
     int64_t answer_ns, cpu_per_answer_ns;
     bool not_served;

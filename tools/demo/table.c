@@ -21,27 +21,23 @@ enum { LINE = 256, WIDTH_GAP = 2, WIDTH_CURE = 12, SUMMARY_MS = 3000, BUSY_PERCE
 
 /* In a few words; for a step that is missing here, the words of tests/steps.c, cut to fit. */
 static const struct {
-    const char *name, *cure;
+    const char *chapter;
+    int number;
+    const char *cure;
 } cures[] = {
-    {"step1_sequential", "01/2 threads"},
-    {"step2_thread_per_client", "01/3 a pool"},
-    {"step3_thread_pool", "02/2 no wait"},
-    {"step1_would_block", "02/2 ask all"},
-    {"step2_spin", "02/3 a nap"},
-    {"step3_nap", "03/1 select"},
-    {"step1_select", "03/2 poll"},
-    {"step2_poll", "04/1 epoll"},
-    {"step1_level_triggered", "04/2 edges"},
-    {"step2_edge_triggered", "04/3 threads"},
-    {"step3_oneshot_workers", "04/4 no lock"},
-    {"step4_epoll_per_thread", "05 kqueue"},
+    {"01", 1, "01/2 threads"}, {"01", 2, "01/3 a pool"},  {"01", 3, "02/2 no wait"},
+    {"02", 1, "02/2 ask all"}, {"02", 2, "02/3 a nap"},   {"02", 3, "03/1 select"},
+    {"03", 1, "03/2 poll"},    {"03", 2, "04/1 epoll"},   {"04", 1, "04/2 edges"},
+    {"04", 2, "04/3 threads"}, {"04", 3, "04/4 no lock"}, {"04", 4, "05 kqueue"},
+    {"05", 1, "05/2 edges"},   {"05", 2, "05/3 threads"}, {"05", 3, "05/4 all"},
+    {"05", 4, "06 completed"},
 };
 
 static void add_cure(char *line, size_t len, const struct step *step)
 {
     const char *cure = step->cure;
     for (size_t i = 0; i < sizeof cures / sizeof cures[0]; i++)
-        if (strcmp(cures[i].name, step->name) == 0)
+        if (step_find(cures[i].chapter, cures[i].number) == step)
             cure = cures[i].cure;
     words_add(line, len, "%.*s", WIDTH_CURE, cure);
 }
@@ -73,13 +69,17 @@ static const char *served_in_words(const struct record *r, char buf[FIGURE])
 static const char *answer_in_words(const struct record *r, char buf[FIGURE])
 {
     const struct news *news = &r->act[ACT_IDLE];
-    return news->not_served ? "not served" : ns_in_words(news->answer_ns, buf);
+    if (news->not_served)
+        return "not served";
+    return r->emulation != NULL ? "emulated" : ns_in_words(news->answer_ns, buf);
 }
 
 static const char *cost_in_words(const struct record *r, int idle, char buf[FIGURE])
 {
     char cost[FIGURE], own_idle[FIGURE];
     const struct news *news = &r->act[ACT_IDLE];
+    if (r->emulation != NULL)
+        return r->emulation;
     if (news->cpu_per_answer_ns < 0)
         return "-";
     (void)count_in_words((news->cpu_per_answer_ns + 500) / 1000, cost);
@@ -132,6 +132,21 @@ static uint64_t bytes_of(const struct play *play)
     return bytes;
 }
 
+/* The second line of a step whose queue is emulated, and what it means; once for each queue. */
+static void print_emulations(const struct play *play)
+{
+    const char *told = NULL;
+    for (size_t i = 0; i < play->count; i++) {
+        const struct record *r = &play->records[i];
+        if (r->emulation == NULL || (told != NULL && strcmp(told, r->step->queue) == 0))
+            continue;
+        told = r->step->queue;
+        screen_say("%s: emulated %s. What it does is seen here; how long it takes, only a system "
+                   "whose kernel has it can tell, so no times are shown.",
+                   told, r->emulation);
+    }
+}
+
 /* What a reader has to know who finds "-", or a server that burns without using 100 %. */
 static void print_reservations(const struct play *play)
 {
@@ -160,6 +175,7 @@ void table_print(const struct play *play)
         "%s came back in all, and every byte was right. \"starves at 4\": four silent clients "
         "stop everybody else. \"each\": the server's processor time for one answer.",
         bytes_in_words(bytes_of(play), text));
+    print_emulations(play);
     print_reservations(play);
 }
 
