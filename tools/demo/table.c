@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum { WIDTH_NAME = 23, WIDTH_SERVED = 13, WIDTH_CPU = -6, WIDTH_ANSWER = -11, WIDTH_COST = -13 };
-enum { LINE = 256, WIDTH_GAP = 2, WIDTH_CURE = 12, SUMMARY_MS = 3000, BUSY_PERCENT = 80 };
+enum { LINE = 256, WIDTH_GAP = 1, WIDTH_CURE = 12, SUMMARY_MS = 3000, BUSY_PERCENT = 80 };
 
 /* ---- the cures: a line per step -------------------------------------------------------------- */
 
