@@ -331,6 +331,11 @@ class Docs(Tree):
         self.assertNotIn('//!', self.read('out/chapters__01_x__s.c.md'))
         self.assertIn('/**< what */', self.read('out/chapters/01_x/t.h').split('\n')[6])
 
+    def test_an_option_makes_no_folder_of_its_name(self):
+        self.write('README.md', '# Top\n')
+        self.expect(self.run_tool('docs_pages.py', '--help'), 2, 'docs_pages.py FOLDER')
+        self.assertFalse(os.path.exists(os.path.join(self.top, '--help')))
+
 
 if __name__ == '__main__':
     unittest.main()

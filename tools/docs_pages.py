@@ -293,7 +293,7 @@ class Site:
 
 
 def main(words):
-    if len(words) != 1:
+    if len(words) != 1 or words[0].startswith('-'):  # -h, too: no folder is made of an option
         print(__doc__)
         return 2
     Site(pagelib.root(), words[0]).write_all()
