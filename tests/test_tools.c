@@ -604,6 +604,22 @@ static void new_copies_every_step_so_that_it_builds(void **state)
 /* 1 byte in front of the last carried file; its name is what the commands print. */
 #define SPOIL "cd \"$COPY\" && f=$(ls chapters/*/carried/tcp.c | tail -n 1) && echo >>\"$f\""
 
+/* A tree of four labs that only say how they end. */
+static void labs_count_what_an_emulation_shows_apart(void **state)
+{
+    (void)state;
+    expect("mkdir -p \"$COPY/four labs/tools\" \"$COPY/four labs/c/b/labs\" &&"
+           " cp tools/lab.sh \"$COPY/four labs/tools\" && cd \"$COPY/four labs\" &&"
+           " printf 'for l in a b c d; do echo c/labs/$l.c; done\\n' >tools/find.sh &&"
+           " printf '#!/bin/sh\\necho finding: it is\\n' >c/b/labs/a &&"
+           " printf '#!/bin/sh\\necho \"finding (emulated): it is\"\\n' >c/b/labs/b &&"
+           " printf '#!/bin/sh\\necho skipped: no; exit 77\\n' >c/b/labs/c &&"
+           " printf '#!/bin/sh\\necho no; exit 1\\n' >c/b/labs/d && chmod +x c/b/labs/*",
+           0, "");
+    expect("cd \"$COPY/four labs\" && sh tools/lab.sh b", 1,
+           "labs: 1 reproduced, 1 emulated, 1 not reproduced, 1 cannot run on this machine\n");
+}
+
 static void carry_finds_a_changed_byte_and_repairs_it(void **state)
 {
     (void)state;
@@ -748,6 +764,7 @@ int main(void)
         claim(a_chapter_with_a_queue_of_its_own_builds_alone_too),
         claim(every_chapter_builds_under_the_make_of_the_bsds),
         claim(new_copies_every_step_so_that_it_builds),
+        claim(labs_count_what_an_emulation_shows_apart),
         claim(carry_finds_a_changed_byte_and_repairs_it),
         claim(carry_never_overwrites_what_is_not_committed),
     };
