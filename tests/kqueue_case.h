@@ -1,8 +1,9 @@
 /*
  * kqueue_case: what the tests of kqueue(2) share: one queue for each test, and words for asking it.
  *
- * The tests rely on what the man pages of FreeBSD, NetBSD, OpenBSD and macOS promise. What only
- * some of them have is behind an #ifdef of its own name, and skips in words where it is missing.
+ * The tests rely on what the man pages of FreeBSD, NetBSD, OpenBSD and macOS promise and, where all
+ * four are silent, on what the sources of all four kernels do. What only some of them have is
+ * behind an #ifdef of its own name, or of the system's, and skips in words where it is missing.
  * Whatever can be made to happen at once happens on a socketpair or a pipe, so that "nothing comes"
  * can be asserted without waiting.
  */
@@ -35,6 +36,13 @@ typedef intptr_t udata;
 typedef void *udata;
 #endif
 
+/* The type in which kevent() takes numbers of changes and of events. */
+#ifdef __NetBSD__
+typedef size_t kq_count;
+#else
+typedef int kq_count;
+#endif
+
 /** The queue of the test: opened before it, closed after it. */
 extern int queue;
 
@@ -57,10 +65,13 @@ int change(uintptr_t ident, int filter, unsigned flags, unsigned fflags, int64_t
            const void *mark);
 /** The same for an ident that is a descriptor, without fflags, data and mark. */
 int change_fd(int fd, int filter, unsigned flags);
+/** Fails the test unless there is no event of this closed descriptor. macOS looks for the event
+ *  before it looks at the descriptor, and says ENOENT; the others say EBADF (kernel sources). */
+void expect_gone(int fd, int filter);
 /** Waits for events until patience ends: how many, 0 when there was none. EINTR goes on. */
-int take(struct kevent *events, int room);
+int take(struct kevent *events, kq_count room);
 /** What is there now. */
-int take_now(struct kevent *events, int room);
+int take_now(struct kevent *events, kq_count room);
 /** Waits for exactly one event, which must be this one. */
 struct kevent take_one(uintptr_t ident, int filter);
 /** Fails the test when the queue has something to report now. */

@@ -11,6 +11,7 @@
  *     units of EVFILT_TIMER          NOTE_SECONDS and the like are absent on some, and macOS has no
  *                                    NOTE_MSECONDS; with fflags 0 it is milliseconds everywhere
  *     EVFILT_PROC, NOTE_EXIT         whether `data` holds the status: waitpid() tells it everywhere
+ *     an EV_DELETE that is too late  EBADF where the descriptor is closed; macOS says ENOENT
  *
  * Where a program runs over an emulation, the header <sys/event.h> of that says so; kq_announce()
  * tells the user. Nothing else here or in the steps knows of it.
@@ -49,8 +50,8 @@ int kq_open(void);
 /**
  * EV_SET, with each value in the type that its field has on this system.
  *
- * FreeBSD replaces udata, fflags and data of a knote at every change of it, NetBSD keeps them: so
- * every change repeats all three.
+ * FreeBSD, NetBSD (since 10) and macOS replace udata at every change of a knote, OpenBSD only at an
+ * EV_ADD; and fflags and data likewise, filter by filter. So every change repeats all three.
  */
 void kq_set(struct kevent *change, uintptr_t ident, int filter, unsigned flags, unsigned fflags,
             int64_t data, void *udata);

@@ -140,7 +140,6 @@ static void a_change_that_cannot_be_says_why(void **state)
         {12345, EVFILT_TIMER, EV_DELETE, ENOENT},
         {(uintptr_t)closed[0], EVFILT_READ, EV_ADD, EBADF},
         {(uintptr_t)closed[0], EVFILT_WRITE, EV_ADD, EBADF},
-        {(uintptr_t)closed[0], EVFILT_READ, EV_DELETE, EBADF},
         {(uintptr_t)1 << 30, EVFILT_READ, EV_ADD, EBADF},
         {(uintptr_t)open[0], -100, EV_ADD, EINVAL},
     };
@@ -149,6 +148,7 @@ static void a_change_that_cannot_be_says_why(void **state)
         if (err != cases[i].err)
             fail_msg("case %zu: errno %d, not %d", i, err, cases[i].err);
     }
+    expect_gone(closed[0], EVFILT_READ);
 }
 
 /* Good, bad, good: the bad one is answered, the good ones are made, and nothing is waited for. */
@@ -308,9 +308,14 @@ static void a_time_that_is_none_is_refused(void **state)
     }
 }
 
-/* Rounded up, never down: what comes back early makes a loop spin. */
+/* Rounded up, never down: what comes back early makes a loop spin. The pages say no more than that
+ * it is the longest wait; the BSDs round up (kern_event.c). */
 static void a_wait_is_as_long_as_its_timeout(void **state)
 {
+#ifdef __APPLE__
+    (void)state;
+    skip_because("the page of this system promises the longest wait, and not the shortest");
+#else
     static const long waits_ns[] = {1, 50000, 200000, 999999, 1500000, 20000000};
     struct kevent event;
     (void)state;
@@ -320,6 +325,7 @@ static void a_wait_is_as_long_as_its_timeout(void **state)
         assert_int_equal(kevent(queue, NULL, 0, &event, 1, &wait), 0);
         assert_true(clock_now_ns() - began_ns >= waits_ns[i]);
     }
+#endif
 }
 
 static void nothing(int signo)

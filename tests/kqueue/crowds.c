@@ -62,7 +62,7 @@ static void watch_crowd(void)
             fill(&changes[n++], (uintptr_t)crowd[i], EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, crowd);
         if (!is_pipe || i % 2 == 1)
             fill(&changes[n++], (uintptr_t)crowd[i], EVFILT_WRITE, EV_ADD | EV_CLEAR, 0, 0, crowd);
-        assert_int_equal(kevent(queue, changes, n, NULL, 0, NULL), 0);
+        assert_int_equal(kevent(queue, changes, (kq_count)n, NULL, 0, NULL), 0);
         knotes += n;
     }
     assert_int_equal(knotes, KNOTES);

@@ -137,6 +137,9 @@ static void dispatch_is_armed_again_by_add_and_enable(void **state)
 static void dispatch_with_clear_forgets_nothing_while_it_is_off(void **state)
 {
     (void)state;
+#ifdef __NetBSD__
+    skip_because("with both flags this system looks at EV_CLEAR only (kern_event.c)");
+#else
     open_pair(EV_ADD | EV_DISPATCH | EV_CLEAR);
     put(theirs, "abc");
     (void)take_one((uintptr_t)ours, EVFILT_READ);
@@ -145,6 +148,7 @@ static void dispatch_with_clear_forgets_nothing_while_it_is_off(void **state)
     expect_nothing();
     assert_int_equal(change_fd(ours, EVFILT_READ, EV_ADD | EV_ENABLE | EV_DISPATCH | EV_CLEAR), 0);
     assert_int_equal(take_one((uintptr_t)ours, EVFILT_READ).data, 2);
+#endif
 }
 
 static void dispatch_waits_for_room_to_write(void **state)

@@ -49,6 +49,13 @@ static void a_user_event_without_clear_stays_triggered(void **state)
     expect_nothing();
 }
 
+/* With both flags NetBSD looks at EV_CLEAR only (kern_event.c). */
+#ifdef __NetBSD__
+enum { DISPATCHED = EV_DISPATCH };
+#else
+enum { DISPATCHED = EV_DISPATCH | EV_CLEAR };
+#endif
+
 static void a_user_event_may_be_oneshot_or_dispatched(void **state)
 {
     (void)state;
@@ -56,13 +63,14 @@ static void a_user_event_may_be_oneshot_or_dispatched(void **state)
     trigger();
     (void)take_one(ID, EVFILT_USER);
     assert_int_equal(change(ID, EVFILT_USER, EV_DELETE, 0, 0, NULL), ENOENT);
-    assert_int_equal(change(ID, EVFILT_USER, EV_ADD | EV_CLEAR | EV_DISPATCH, 0, 0, NULL), 0);
+    assert_int_equal(change(ID, EVFILT_USER, EV_ADD | DISPATCHED, 0, 0, NULL), 0);
     trigger();
     (void)take_one(ID, EVFILT_USER);
     trigger(); /* while it is disabled */
     expect_nothing();
-    assert_int_equal(change(ID, EVFILT_USER, EV_ENABLE, 0, 0, NULL), 0);
+    assert_int_equal(change(ID, EVFILT_USER, EV_ENABLE | DISPATCHED, 0, 0, NULL), 0);
     (void)take_one(ID, EVFILT_USER);
+    expect_nothing();
 }
 
 static void the_24_flags_are_copied_or_anded_or_left(void **state)
@@ -267,8 +275,9 @@ static void expect_exit(pid_t child)
     assert_int_not_equal(event.fflags & NOTE_EXIT, 0);
     assert_int_equal(change((uintptr_t)child, EVFILT_PROC, EV_DELETE, 0, 0, NULL), ENOENT);
     assert_int_equal(waitpid(child, &status, 0), child);
-#ifdef NOTE_EXITSTATUS
-    (void)status; /* macOS tells the status only to those who ask with this note */
+#if defined(NOTE_EXITSTATUS) || defined(__NetBSD__)
+    /* macOS tells the status only to those who ask with this note; NetBSD's page says that it is
+     * the exit code, and its kernel that it is the status. */
 #else
     assert_int_equal(event.data, status);
 #endif
@@ -375,11 +384,24 @@ static const struct deed {
 };
 enum { DEEDS = sizeof deeds / sizeof deeds[0] };
 
+/* Not every file system tells of changes: the pages of OpenBSD and macOS say so under BUGS. */
+static void skip_where_files_are_silent(int fd)
+{
+    int err = change((uintptr_t)fd, EVFILT_VNODE, EV_ADD, NOTE_DELETE, 0, NULL);
+    if (err == ENOTSUP || err == EOPNOTSUPP) {
+        (void)unlink(path);
+        skip_because("the file system of TMPDIR does not tell of changes: errno %d", err);
+    }
+    assert_int_equal(err, 0);
+    assert_int_equal(change((uintptr_t)fd, EVFILT_VNODE, EV_DELETE, 0, 0, NULL), 0);
+}
+
 static int open_watched_file(void)
 {
     int fd = open_file(path, sizeof path);
     (void)snprintf(other_path, sizeof other_path, "%s.other", path);
     put(fd, "hello");
+    skip_where_files_are_silent(fd);
     return fd;
 }
 

@@ -82,7 +82,13 @@ int change_fd(int fd, int filter, unsigned flags)
     return change((uintptr_t)fd, filter, flags, 0, 0, NULL);
 }
 
-int take(struct kevent *events, int room)
+void expect_gone(int fd, int filter)
+{
+    int err = change_fd(fd, filter, EV_DELETE);
+    assert_true(err == EBADF || err == ENOENT);
+}
+
+int take(struct kevent *events, kq_count room)
 {
     int64_t end_ns = deadline_in_ms(PATIENCE_MS);
     for (;;) {
@@ -94,7 +100,7 @@ int take(struct kevent *events, int room)
     }
 }
 
-int take_now(struct kevent *events, int room)
+int take_now(struct kevent *events, kq_count room)
 {
     static const struct timespec now = {.tv_sec = 0, .tv_nsec = 0};
     return kevent(queue, NULL, 0, events, room, &now);

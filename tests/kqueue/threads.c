@@ -27,7 +27,7 @@ static void join(pthread_t thread)
 }
 
 /* For threads: waits a little, so that they see `stop`; EINTR and an error count as nothing. */
-static int take_a_little(struct kevent *events, int room)
+static int take_a_little(struct kevent *events, kq_count room)
 {
     static const struct timespec slice = {.tv_sec = 0, .tv_nsec = SLICE_MS * 1000000L};
     int n = kevent(queue, NULL, 0, events, room, &slice);
@@ -113,11 +113,11 @@ static void *wait_for_ever(void *arg)
     return NULL;
 }
 
-/* FreeBSD: a call that sleeps may be cancelled. It must lock nobody out. */
+/* FreeBSD and NetBSD: a call that sleeps may be cancelled. It must lock nobody out. */
 static void a_thread_that_waits_can_be_cancelled(void **state)
 {
     (void)state;
-#if defined(__APPLE__) || defined(__OpenBSD__) || defined(__NetBSD__)
+#if defined(__APPLE__) || defined(__OpenBSD__)
     (void)wait_for_ever;
     skip_because("the page of this system does not say that kevent() can be cancelled");
 #else

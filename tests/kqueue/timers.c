@@ -30,7 +30,7 @@ static void a_oneshot_timer_expires_once(void **state)
 {
     (void)state;
     assert_int_equal(change(ID, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0, 1, NULL), 0);
-    assert_int_equal(take_one(ID, EVFILT_TIMER).data, 1);
+    assert_true(take_one(ID, EVFILT_TIMER).data >= 1); /* macOS counts on until it is taken */
     clock_pause_ms(SHORT_MS);
     expect_nothing();
     assert_int_equal(change(ID, EVFILT_TIMER, EV_DELETE, 0, 0, NULL), ENOENT);
@@ -76,8 +76,10 @@ static void each_unit_is_what_it_says(void **state)
 static void two_units_at_once_are_refused(void **state)
 {
     (void)state;
-#if defined(NOTE_MSECONDS) && defined(NOTE_NSECONDS)
-    assert_int_equal(change(ID, EVFILT_TIMER, EV_ADD, NOTE_MSECONDS | NOTE_NSECONDS, 1, NULL),
+#if defined(__NetBSD__) || defined(__OpenBSD__)
+    skip_because("on this system units are numbers and not bits: two of them make a third");
+#elif defined(NOTE_SECONDS) && defined(NOTE_NSECONDS)
+    assert_int_equal(change(ID, EVFILT_TIMER, EV_ADD, NOTE_SECONDS | NOTE_NSECONDS, 1, NULL),
                      EINVAL);
 #else
     skip_because("this system has not both units");
@@ -128,6 +130,9 @@ static void an_absolute_time_is_waited_for(void **state)
 static void adding_again_starts_the_time_anew(void **state)
 {
     (void)state;
+#if defined(__NetBSD__) && !defined(NOTE_SECONDS)
+    skip_because("before version 10 this system did not look at a timer that is added again");
+#else
     assert_int_equal(change(ID, EVFILT_TIMER, EV_ADD, 0, 1, NULL), 0);
     (void)take_one(ID, EVFILT_TIMER);
     assert_int_equal(change(ID, EVFILT_TIMER, EV_ADD, 0, LONG_MS, NULL), 0);
@@ -135,6 +140,7 @@ static void adding_again_starts_the_time_anew(void **state)
     expect_nothing();
     assert_int_equal(change(ID, EVFILT_TIMER, EV_ADD, 0, 1, NULL), 0);
     (void)take_one(ID, EVFILT_TIMER);
+#endif
 }
 
 static void a_disabled_timer_goes_on_counting(void **state)

@@ -4,7 +4,7 @@
  * EVFILT_PROC watches a process by its number. With NOTE_EXIT its end is told:
  *
  *     FreeBSD, OpenBSD     `data` has the status, as wait() gives it
- *     NetBSD               `data` has the exit code
+ *     NetBSD               `data` has the exit code (by its source, since 10, the status)
  *     macOS                `data` has the status if NOTE_EXITSTATUS was asked for too
  *
  * (man 2 kqueue of each.) But to be told is not to have waited: the child stays a zombie until

@@ -148,7 +148,7 @@ int main(void)
     int grows = count == SIZES ? POLL_GROWS : POLL_GROWS_TO_1000;
     lab_expect_measured(most[POLL] >= grows * few[POLL],
                         "poll: the cost grows with the number of idle ones");
-    lab_expect_measured(most[KEVENT] * 100 <= few[KEVENT] * KQUEUE_GROWS_PERCENT,
+    lab_expect_measured(most[KEVENT] * 100 <= few[KEVENT] * (double)KQUEUE_GROWS_PERCENT,
                         "kqueue: the cost stays within one and a half times");
     return kq_finding(NULL, "a wake-up costs the same, however many descriptors are idle");
 }

@@ -87,7 +87,7 @@ int main(void)
     watch_signal(kq, SIGUSR2, EV_ADD);
     n = send_and_look(kq, SIGUSR2, 1, &data);
     lab_figure("handled_events", n, "");
-    lab_figure("handler_calls", handled, "");
+    lab_figure("handler_calls", (double)handled, "");
     lab_expect(n == 1 && handled == 1, "both are told: the event takes nothing from the handler");
 
     watch_signal(kq, SIGUSR1, EV_DELETE);

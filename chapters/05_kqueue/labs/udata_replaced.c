@@ -11,8 +11,9 @@
  *     descriptor 6    udata 3                           each cell holds one, or none
  *
  * What other changes do to udata is not the same everywhere: by the sources of the kernels,
- * EV_ENABLE and EV_DISABLE replace it on FreeBSD and keep it on NetBSD. So a program repeats udata,
- * fflags and data in each change, and relies on neither. The lab shows what happens here.
+ * EV_ENABLE and EV_DISABLE replace it on FreeBSD, macOS and NetBSD (since 10), and keep it on
+ * OpenBSD. So a program repeats udata, fflags and data in each change, and relies on neither. The
+ * lab shows what happens here.
  */
 #include <sys/socket.h>
 
