@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdatomic.h>

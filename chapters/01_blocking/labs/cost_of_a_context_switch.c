@@ -87,7 +87,7 @@ static double plain_call_ns(void)
     int64_t start_ns = lab_now_ns();
     for (int i = 0; i < CALLS; i++)
         (void)getppid();
-    return (double)(lab_now_ns() - start_ns) / CALLS;
+    return (double)(lab_now_ns() - start_ns) / (double)CALLS;
 }
 
 static double write_and_read_ns(const int own[2])
@@ -97,7 +97,7 @@ static double write_and_read_ns(const int own[2])
         pass(own[1]);
         (void)take(own[0]);
     }
-    return (double)(lab_now_ns() - start_ns) / CALLS;
+    return (double)(lab_now_ns() - start_ns) / (double)CALLS;
 }
 
 static double round_trip_ns(int to, int from)
@@ -107,7 +107,7 @@ static double round_trip_ns(int to, int from)
         pass(to);
         (void)take(from);
     }
-    return (double)(lab_now_ns() - start_ns) / TRIPS;
+    return (double)(lab_now_ns() - start_ns) / (double)TRIPS;
 }
 
 /* How often a thread of this process has left its processor: to wait, or for one that woke. */
@@ -150,7 +150,7 @@ static struct costs measure(void)
     for (size_t i = 0; i < sizeof rest / sizeof rest[0]; i++)
         (void)close(rest[i]);
     return (struct costs){lab_least(call, ROUNDS), lab_least(pair, ROUNDS), lab_least(trip, ROUNDS),
-                          (double)switches / ROUNDS / TRIPS};
+                          (double)switches / (ROUNDS * TRIPS)};
 }
 
 int main(void)
@@ -176,7 +176,7 @@ int main(void)
     lab_figure("switches_per_round_trip", costs.switches_per_trip, "");
     if (pinned)
         lab_expect(costs.switches_per_trip > 1.9, "each round trip takes two switches");
-    lab_expect_measured(costs.trip_ns * 100 > 2 * costs.pair_ns * MARGIN_PERCENT,
+    lab_expect_measured(costs.trip_ns * 100 > 2 * costs.pair_ns * (double)MARGIN_PERCENT,
                         "with the switches the same calls take longer");
     lab_expect_measured(switch_ns < 1e6, "a switch costs less than a millisecond");
     return lab_finding("a switch adds microseconds, like some system calls: not milliseconds");

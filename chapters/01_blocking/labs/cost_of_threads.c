@@ -138,7 +138,7 @@ static void judge(int threads, const struct cost *cost)
         return;
     if (!cost->memory_is_told)
         lab_skip("this system does not tell the memory of a process");
-    lab_expect_measured(cost->virtual_kib >= MARGIN * cost->resident_kib,
+    lab_expect_measured(cost->virtual_kib >= (double)MARGIN * cost->resident_kib,
                         "the address space is at least 10 times the memory");
 }
 

@@ -130,7 +130,7 @@ static void signal_in_the_window(void)
     lab_say("1. SIGTERM between the test and accept(). A client comes %d ms later.",
             CLIENT_AFTER_MS);
     struct outcome outcome = serve_once(0, 0);
-    lab_figure("window_flag_is_set", stop, "");
+    lab_figure("window_flag_is_set", (double)stop, "");
     lab_figure("window_accept_slept_ms", (double)outcome.slept_ns / 1e6, "ms");
     lab_expect(stop == 1, "the handler has set the flag");
     lab_expect(outcome.err == 0, "accept() returned the client, not EINTR");

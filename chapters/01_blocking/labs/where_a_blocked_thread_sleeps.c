@@ -129,7 +129,8 @@ static void watch_it_sleep(const struct reader *reader)
 
     lab_figure("window_ms", WINDOW_MS, "ms");
     lab_figure("processor_time_in_window_us", (double)cpu_ns / 1e3, "us");
-    lab_expect((double)cpu_ns < WINDOW_MS * 1e6 / 20, "processor time is under 5 % of the window");
+    lab_expect((double)cpu_ns < (double)WINDOW_MS * 1e6 / 20,
+               "processor time is under 5 % of the window");
     if (state == '?') {
         lab_say("This system does not tell what a single thread does.");
         return;

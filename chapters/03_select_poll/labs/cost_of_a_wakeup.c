@@ -108,7 +108,7 @@ static double round_us(const struct crowd *crowd, int (*one_round)(const struct 
     for (int i = 0; i < CALLS; i++)
         if (one_round(crowd) != active)
             exit(lab_not_reproduced("Is the active descriptor not the one that was ready?"));
-    return (double)(lab_now_ns() - start_ns) / CALLS / 1e3;
+    return (double)(lab_now_ns() - start_ns) / (double)CALLS / 1e3;
 }
 
 struct costs {
@@ -162,16 +162,16 @@ int main(void)
     if (limit < MOST_IDLE + SPARE_FDS) {
         lab_say("10,000 idle ones are left out: ulimit -n allows only %ld descriptors.", limit);
         show_slope(few, more, 900);
-        lab_expect_measured(more.select_us >= GROWS_SHORT * few.select_us &&
-                                more.poll_us >= GROWS_SHORT * few.poll_us,
+        lab_expect_measured(more.select_us >= (double)GROWS_SHORT * few.select_us &&
+                                more.poll_us >= (double)GROWS_SHORT * few.poll_us,
                             "from 100 to 1,000 idle ones the cost grows at least threefold");
         return lab_finding("a wake-up of select() or poll() costs more with each idle descriptor");
     }
     struct costs most = measure(MOST_IDLE);
     show_slope(few, most, MOST_IDLE - 100);
-    lab_expect_measured(most.select_us >= GROWS * few.select_us,
+    lab_expect_measured(most.select_us >= (double)GROWS * few.select_us,
                         "select(): from 100 to 10,000 idle ones at least tenfold");
-    lab_expect_measured(most.poll_us >= GROWS * few.poll_us,
+    lab_expect_measured(most.poll_us >= (double)GROWS * few.poll_us,
                         "poll(): from 100 to 10,000 idle ones at least tenfold");
     return lab_finding("a wake-up of select() or poll() costs more with each idle descriptor");
 }

@@ -97,7 +97,7 @@ static void spin_and_pause(int listener)
     lab_figure("pause_wakeups_in_100_ms", pause.wakeups, "");
     lab_figure("pause_cpu_percent", pause.cpu_percent, "%");
     lab_expect(pause.wakeups > 0 && pause.wakeups <= 2, "with a pause: about one wake-up");
-    lab_expect(spin.wakeups >= FEWER * pause.wakeups, "without: at least 20 times as many");
+    lab_expect(spin.wakeups >= (double)FEWER * pause.wakeups, "without: at least 20 times as many");
     lab_expect(pause.cpu_percent < 20, "with a pause the processor is nearly idle");
 }
 

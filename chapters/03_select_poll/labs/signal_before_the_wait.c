@@ -87,7 +87,8 @@ static struct outcome ended(int64_t start_ns, int result)
 
 static bool at_once_with(struct outcome outcome, int result, int err)
 {
-    return outcome.result == result && outcome.err == err && outcome.slept_ms < GIVE_UP_MS / 2.0;
+    return outcome.result == result && outcome.err == err &&
+           outcome.slept_ms < (double)GIVE_UP_MS / 2;
 }
 
 /* ---- the scenes ------------------------------------------------------------------------------ */
@@ -103,7 +104,7 @@ static void with_a_flag(void)
         int64_t start_ns = lab_now_ns();
         struct outcome outcome = ended(start_ns, poll(fds, 1, GIVE_UP_MS));
         lab_figure("flag_poll_slept_ms", outcome.slept_ms, "ms");
-        lab_expect(stop == 1 && outcome.result == 0 && outcome.slept_ms >= GIVE_UP_MS / 2.0,
+        lab_expect(stop == 1 && outcome.result == 0 && outcome.slept_ms >= (double)GIVE_UP_MS / 2,
                    "the flag was set, and poll() slept to its time-out");
     }
 }
@@ -136,10 +137,10 @@ static void with_pselect(const sigset_t *unblocked)
     lab_say("3. SIGTERM is blocked, except inside pselect(). The same moment.");
     handle_term(set_flag);
     (void)raise(SIGTERM);
-    lab_figure("pselect_flag_before", stop, "");
+    lab_figure("pselect_flag_before", (double)stop, "");
     struct outcome outcome = pselect_once(&give_up, unblocked, quiet[READ_END]);
     lab_figure("pselect_slept_ms", outcome.slept_ms, "ms");
-    lab_figure("pselect_flag_after", stop, "");
+    lab_figure("pselect_flag_after", (double)stop, "");
     lab_expect(at_once_with(outcome, -1, EINTR) && stop == 1,
                "the signal had to wait for pselect(), which returned at once with EINTR");
 }
@@ -171,7 +172,7 @@ static void with_a_busy_client(const sigset_t *unblocked)
     (void)lab_must((int)write(quiet[WRITE_END], "x", 1), "write");
     struct outcome outcome = pselect_once(&at_once, unblocked, quiet[READ_END]);
     lab_figure("busy_pselect_returned", outcome.result, "");
-    lab_figure("busy_flag_after", stop, "");
+    lab_figure("busy_flag_after", (double)stop, "");
 }
 
 int main(void)

@@ -40,9 +40,9 @@ static void sleep_in_poll(void)
     }
     double shortest_ms = lab_least(slept_ms, SLEEPS);
     lab_figure("asked_ms", ASKED_MS, "ms");
-    lab_figure("shortest_late_us", (shortest_ms - ASKED_MS) * 1e3, "us");
-    lab_figure("median_late_us", (lab_median(slept_ms, SLEEPS) - ASKED_MS) * 1e3, "us");
-    lab_expect(shortest_ms >= ASKED_MS - CLOCKS_DIFFER_NS / 1e6, "never too early");
+    lab_figure("shortest_late_us", (shortest_ms - (double)ASKED_MS) * 1e3, "us");
+    lab_figure("median_late_us", (lab_median(slept_ms, SLEEPS) - (double)ASKED_MS) * 1e3, "us");
+    lab_expect(shortest_ms >= (double)ASKED_MS - (double)CLOCKS_DIFFER_NS / 1e6, "never too early");
 }
 
 /* ---- 2. less than a millisecond -------------------------------------------------------------- */
