@@ -46,7 +46,7 @@ static char *append_number(char *at, unsigned long long number)
     return (char *)memcpy(at, digits + first, len) + len;
 }
 
-static int write_all(int fd, const char *text, size_t len)
+static int write_all(int fd, const char *text, unsigned len)
 {
     while (len > 0) {
         ssize_t n = write(fd, text, len);
@@ -55,7 +55,7 @@ static int write_all(int fd, const char *text, size_t len)
         if (n < 0)
             return -1;
         text += n;
-        len -= (size_t)n;
+        len -= (unsigned)n;
     }
     return 0;
 }
@@ -71,11 +71,12 @@ int totals_write(void)
     if (turned_away > 0)
         at = append_number(append_text(at, ", refused "), turned_away);
     at = append_text(at, "\n");
-    return write_all(STDOUT_FILENO, line, (size_t)(at - line));
+    return write_all(STDOUT_FILENO, line, (unsigned)(at - line));
 }
 
 /* ---- the end of the process ---- */
 
+#ifndef _WIN32 /* which has no signals: chapter 06 stops in a way of its own */
 //! [stop]
 static void on_stop_signal(int signo)
 {
@@ -95,3 +96,4 @@ void totals_exit_on_signal(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }
+#endif

@@ -87,10 +87,19 @@ static void take_extra(const struct cli *cli, const struct cli_option *extra, in
     }
 }
 
+/* Behind the last slash, or, on Windows, the last backslash. */
+static const char *without_folders(const char *path)
+{
+    const char *name = path;
+    for (; *path != '\0'; path++)
+        if (*path == '/' || *path == '\\')
+            name = path + 1;
+    return name;
+}
+
 struct cli cli_parse(int argc, char **argv, const char *what, const struct cli_option *extra)
 {
-    const char *slash = strrchr(argv[0], '/');
-    struct cli cli = {slash ? slash + 1 : argv[0], "127.0.0.1", 0};
+    struct cli cli = {without_folders(argv[0]), "127.0.0.1", 0};
     char letters[MAX_LETTERS];
     letters_of(extra, letters);
     for (int letter; (letter = getopt(argc, argv, letters)) != -1;)
@@ -119,6 +128,7 @@ struct cli cli_parse(int argc, char **argv, const char *what, const struct cli_o
 
 /* ---- the first line ---- */
 
+#ifndef _WIN32 /* there a socket is no int: chapter 06 has this part in a file of its own */
 int cli_announce(const struct cli *cli, int listener)
 {
     if (listener < 0 && errno == EINVAL) {
@@ -142,3 +152,4 @@ int cli_listen(const struct cli *cli)
 {
     return cli_announce(cli, tcp_listen(cli->address, cli->port));
 }
+#endif
