@@ -1,0 +1,150 @@
+#!/bin/sh
+# wine.sh: runs a Windows program, whatever this machine is.
+#
+#   wine.sh PROGRAM.exe [ARGS...]   runs it
+#   wine.sh --check                 can it be done here? Prints "windows" or "wine", the way
+#   wine.sh --start                 makes Wine ready, so that the first program need not wait for it
+#   wine.sh --end                   ends what Wine has left running for this course
+#
+# On Windows (MSYS2) and in WSL the Windows kernel runs it. Everywhere else Wine does, and in a
+# prefix (Wine's world of files and settings) of this course's own, made once: the user's is never
+# touched. The prefix is $WINEPREFIX_OF_PROJECT, or build/wine of the checkout, or of this folder
+# where it stands alone.
+#
+# Everything ends in exec, so the process that was started becomes the program: a signal sent to
+# it arrives there, SIGINT as Ctrl-C. Without Wine: one line on stderr, and status 77.
+
+set -eu
+
+# ---- the Windows kernel ----
+
+is_windows() {
+    case $(uname -s) in
+    MINGW* | MSYS* | UCRT* | CLANG* | CYGWIN*) return 0 ;;
+    esac
+    # WSL, where it may start Windows programs at all: Linux then has a handler for them.
+    grep -qi microsoft /proc/version 2>/dev/null || return 1
+    [ -e /proc/sys/fs/binfmt_misc/WSLInterop ] || [ -e /proc/sys/fs/binfmt_misc/WSLInterop-late ]
+}
+
+# ---- Wine ----
+
+# The first of these names that is a program, with its folder; nothing where none is.
+first_of() {
+    for name in "$@"; do
+        command -v "$name" 2>/dev/null && return
+    done
+    :
+}
+
+# The 64-bit program itself where it can be found: Debian's script `wine` complains on stderr when
+# there is no 32-bit one, which nobody needs here.
+find_wine() {
+    wine=$(first_of wine64 /usr/lib/wine/wine64 wine)
+    server=$(first_of wineserver "$(dirname "${wine:-/}")/wineserver" /usr/lib/wine/wineserver)
+    [ -n "$wine" ] && [ -n "$server" ]
+}
+
+use_prefix_of_project() {
+    here=$(cd "$(dirname "$0")" && pwd)
+    root=$here
+    [ ! -f "$here/../../tools/find.sh" ] || root=$(cd "$here/../.." && pwd)
+    WINEPREFIX=${WINEPREFIX_OF_PROJECT:-$root/build/wine}
+    WINEDEBUG=-all # its complaints are about Wine, not about the program
+    WINEDLLOVERRIDES='mscoree=;mshtml=;winemenubuilder.exe=d' # no .NET, no browser, no menus
+    WINEARCH=win64
+    export WINEPREFIX WINEDEBUG WINEDLLOVERRIDES WINEARCH
+}
+
+# For what stays when the first program has ended: nothing of that one's environment stays with it.
+in_clean_world() {
+    env -i PATH="$PATH" HOME="${HOME:-/}" ${TMPDIR+"TMPDIR=$TMPDIR"} WINEPREFIX="$WINEPREFIX" \
+        WINEDEBUG="$WINEDEBUG" WINEDLLOVERRIDES="$WINEDLLOVERRIDES" WINEARCH="$WINEARCH" "$@"
+}
+
+# The server holds the sockets of all programs, so it needs the descriptors. Were it started by the
+# first program, it would also keep that one's stdout open, and whoever reads it would wait. It
+# leaves by itself, some time after the last program.
+start_server() {
+    "$server" -k0 2>/dev/null && return
+    (
+        # shellcheck disable=SC3045 # where a shell has no such limit, it stays as it is
+        ulimit -n "$(ulimit -Hn)" || :
+        in_clean_world "$server" -p20 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+    ) </dev/null >/dev/null 2>&1 || : # another one was faster; and without any, Wine starts it
+}
+
+end_server() {
+    [ -d "$WINEPREFIX" ] || return 0
+    "$server" -k 2>/dev/null || return 0 # there was none
+    "$server" -w 2>/dev/null || :
+}
+
+# mkdir is the lock: only one of several can make a folder. Whoever finds it locked waits; the lock
+# of an owner who has died is taken away.
+lock_prefix() {
+    lock=$WINEPREFIX.lock
+    mkdir -p "$(dirname "$WINEPREFIX")"
+    until mkdir "$lock" 2>/dev/null; do
+        owner=$(cat "$lock/owner" 2>/dev/null || :)
+        if [ -n "$owner" ] && ! kill -0 "$owner" 2>/dev/null; then
+            rm -rf "$lock"
+        else
+            sleep 1
+        fi
+    done
+    trap 'rm -rf "$lock"' EXIT
+    trap 'end_server; exit 1' HUP INT TERM # the next one finds it half made, and begins anew
+    echo $$ >"$lock/owner"
+}
+
+make_prefix() {
+    lock_prefix
+    if [ ! -f "$WINEPREFIX/made" ]; then
+        end_server
+        rm -rf "$WINEPREFIX"
+        mkdir -p "$WINEPREFIX"
+        start_server
+        "$wine" wineboot -i </dev/null >/dev/null 2>&1 || {
+            echo "wine.sh: Wine could not make its prefix in $WINEPREFIX" >&2
+            exit 1
+        }
+        end_server # which writes the registry into its files
+        : >"$WINEPREFIX/made"
+    fi
+    rm -rf "$lock"
+    trap - EXIT HUP INT TERM
+}
+
+# ---- what is asked for ----
+
+case ${1-} in
+--end)
+    is_windows || ! find_wine || { use_prefix_of_project && end_server; }
+    exit 0
+    ;;
+--check | --start) ;;
+'' | -*)
+    echo "usage: wine.sh PROGRAM.exe [ARGS...], or --check, --start or --end" >&2
+    exit 2
+    ;;
+esac
+
+if is_windows; then
+    [ "$1" != --check ] || { echo windows && exit 0; }
+    [ "$1" != --start ] || exit 0
+    exec "$@"
+fi
+if ! find_wine; then
+    echo "wine.sh: Windows programs need Wine here, and it is not installed" >&2
+    exit 77
+fi
+[ "$1" != --check ] || { echo wine && exit 0; }
+use_prefix_of_project
+[ -f "$WINEPREFIX/made" ] || make_prefix
+start_server
+if [ "$1" = --start ]; then
+    in_clean_world "$wine" hostname </dev/null >/dev/null 2>&1 || : # any program brings up Wine's own ones
+    exit 0
+fi
+exec "$wine" "$@"
