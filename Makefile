@@ -92,6 +92,10 @@ peer    = exec $(OUT)/tools/peer
 to_peer = $(PORT:%=-p %) $(N:%=-n %) $(ARGS)
 need    = sh tools/need.sh
 
+# A Windows program that is given as SERVER is run by the script of the chapter that has such.
+WINE    = sh chapters/06_iocp/wine.sh
+by_wine = $(if $(filter %.exe,$(firstword $(SERVER))),$(WINE) )
+
 # Where the lines "CC file" go: before programs whose stdout may be wanted alone, to stderr.
 talk peer run lab check diff: built_on = >&2
 
@@ -152,7 +156,7 @@ compare: steps tools
 ifneq ($(strip $(SERVER)),)
 run: peer-and-launch
 	@mkdir -p build
-	@exec $(OUT)/tools/launch build/last_port $(SERVER) $(ARGS)
+	@exec $(OUT)/tools/launch build/last_port $(by_wine)$(SERVER) $(ARGS)
 else
 run: named-step peer-and-launch
 	@exec sh tools/run.sh '$(OUT)' '$(CH)' '$(STEP)' $(ARGS)
@@ -200,7 +204,8 @@ named-lab: compiler
 check: chapters libraries
 	@$(if $(strip $(SERVER)),,echo "SERVER is not given: make check SERVER=./mine" >&2; exit 2)
 	@$(if $(strip $(ROW)),$(check_row))
-	@exec $(OUT)/tests/check $(ROW:%=--row %) $(if $(call is_on,$(JSON)),--json) --server "$$SERVER"
+	@$(if $(by_wine),$(WINE) --start || exit 1)
+	@exec $(OUT)/tests/check $(ROW:%=--row %) $(if $(call is_on,$(JSON)),--json) --server "$(by_wine)$$SERVER"
 
 #: test [SAN=] [TEST_SLOWDOWN=]         all tests, and a table of what was run
 #: test CH=01 [STEP=] [ROW=]            only these rows of the contract
@@ -285,6 +290,7 @@ compdb:
 
 #: clean                                remove all that make has built
 clean:
+	@$(WINE) --end
 	rm -rf build chapters/*/build
 
 #: help                                 this list

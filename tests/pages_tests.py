@@ -218,6 +218,14 @@ class RunPages(Tree):
         self.expect(self.page('```console server\n$ %s\nlistening on 127.0.0.1:1\n^C\ntotals: clients 4, bytes 1024\n```\n'
                               % self.server()), 1, '-totals: clients 4', '+totals: clients 3')
 
+    def test_pgrep_finds_the_pages_own_programs_only(self):
+        stranger = subprocess.Popen(['sleep', '987'], start_new_session=True)
+        self.addCleanup(stranger.wait)
+        self.addCleanup(stranger.kill)
+        self.expect(self.page('```console\n$ pgrep -xf "sleep 987" || echo none\nnone\n```\n'
+                              '```console peer\n$ sleep 987\n```\n'
+                              '```console\n$ pgrep -cxf "sleep 987"\n1\n```\n'), 0)
+
     def test_a_stop_block_ends_the_peer_and_not_the_server(self):
         server = self.server()
         self.expect(self.page('```console server\n$ %s\nlistening on 127.0.0.1:1\n```\n'

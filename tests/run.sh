@@ -5,7 +5,8 @@
 #
 # A program speaks TAP (cmocka's, see CMOCKA_MESSAGE_OUTPUT), may print other lines in between, and may say
 #   # skip: TEST: reason                     before it skips a test (harness/skip.h)
-#   # emulated: how                          once in a group of tests that did not meet the real kernel
+#   # emulated: how                          once in a group of tests that did not meet the real kernel;
+#                                            "by Wine": what Wine has left running is ended with this run
 # Its whole output is kept in BUILD_DIR/log/PROGRAM.log. A program that crashes, hangs, or ends before it
 # has run all that it planned counts as one failure more. The status is 0 when something ran and nothing
 # failed. TEST_SLOWDOWN scales the time that a program may take (TEST_LIMIT_S, usually 600 seconds).
@@ -30,7 +31,17 @@ tab=$(printf '\t')
 live=no
 if [ -t 1 ] && [ -z "${PLAIN:-}" ]; then live=yes; fi
 
-trap 'rm -rf "$work"' EXIT
+# Wine's server would stay a while, for the next Windows program: with this run it ends, too.
+clean_up() {
+    if [ -e "$work/wine" ]; then
+        for wine in "$here"/../chapters/*/wine.sh; do
+            if [ -e "$wine" ]; then sh "$wine" --end </dev/null >/dev/null 2>&1; fi
+        done
+    fi
+    rm -rf "$work"
+}
+
+trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
@@ -140,7 +151,9 @@ read_program() {
                 result "not ok $((done + 1)) - ${line##*"not ok $((done + 1)) - "}"
                 continue
             fi ;;
-        '# emulated: '*) how="emulated: ${line#\# emulated: }" ;;
+        '# emulated: '*)
+            how="emulated: ${line#\# emulated: }"
+            case $how in *' by Wine') : >"$work/wine" ;; esac ;;
         '# ok - '* | '# not ok - '*)
             if [ "$plan" != none ] && { [ "$done" -ge "$plan" ] || [ "$setup_failed" = yes ]; }; then
                 group_ends "${line#*ok - }"

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 
 /* clang-format off */
 
@@ -26,6 +27,9 @@
 
 /* macOS and the BSDs have kqueue, Linux has the one of the chapter's folder linux/. */
 #define KQUEUE .queue = "kqueue", .lacks = "Linux", .instead = "over epoll"
+
+/* Windows programs. Where these tests run they run by Wine: see step_why_not(). */
+#define IOCP .queue = "IOCP", .windows = true, .instead = "by Wine"
 
 const struct step all_steps[] = {
     {.chapter = "01", .folder = "01_blocking", .number = 1, .name = "step1_sequential",
@@ -132,6 +136,42 @@ const struct step all_steps[] = {
      .hurts = "it is told when it may copy, and copies by itself: so did every step so far",
      .cure = "06: the kernel copies",
      .breaks = {{.row = NULL}}},
+    {.chapter = "06", .folder = "06_iocp", .number = 1, .name = "step1_completion",
+     .label = "completion, poll", .threads = false,
+     .idea = "buffers are lent to a queue, and come back when the work is done; poll is inside",
+     .hurts = "the queue is ours, so the copying is ours, too",
+     .cure = "06/4: a kernel that has such a queue",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "06", .folder = "06_iocp", .number = 2, .name = "step2_winsock",
+     .label = "winsock", IOCP, .threads = false,
+     .idea = "the first server of the course again, in the words of Windows",
+     .hurts = "one silent client keeps everybody waiting, here as there",
+     .cure = "06/3: an operation that is started, and waited for later",
+     .breaks = {ONE_AT_A_TIME}},
+    {.chapter = "06", .folder = "06_iocp", .number = 3, .name = "step3_overlapped",
+     .label = "overlapped", IOCP, .threads = false,
+     .idea = "one operation is started, and an event says when it is done",
+     .hurts = "it still waits for one client: events do not scale to many",
+     .cure = "06/4: a port, which collects what is done",
+     .breaks = {ONE_AT_A_TIME}},
+    {.chapter = "06", .folder = "06_iocp", .number = 4, .name = "step4_completion_port",
+     .label = "port", IOCP, .threads = true,
+     .idea = "every client's operations end in one port, and one thread takes them from there",
+     .hurts = "a second thread is needed that only waits for new clients",
+     .cure = "06/5: accept is an operation, too",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "06", .folder = "06_iocp", .number = 5, .name = "step5_acceptex",
+     .label = "port, AcceptEx", IOCP, .threads = false,
+     .idea = "no call blocks but the one that waits, and that one takes many packets",
+     .hurts = "it is still one thread on one core",
+     .cure = "06/6: several threads wait on the port",
+     .breaks = {{.row = NULL}}},
+    {.chapter = "06", .folder = "06_iocp", .number = 6, .name = "step6_workers",
+     .label = "port, workers", IOCP, .threads = true,
+     .idea = "several threads share the port, which wakes only as many as there are cores",
+     .hurts = "three systems, three queues, three programs",
+     .cure = "07: one queue for all of them",
+     .breaks = {{.row = NULL}}},
 };
 /* clang-format on */
 const size_t step_count = sizeof all_steps / sizeof all_steps[0];
@@ -159,14 +199,84 @@ static bool is_this_system(const char *name)
     return uname(&system) >= 0 && strcmp(system.sysname, name) == 0;
 }
 
+/* ---- Windows programs ------------------------------------------------------------------------ */
+
+enum { WHY_LEN = 512 };
+
+/** The last line that a command prints, without its end. Its status, or -1 when it did not run. */
+static int ask(const char *command, char *line, size_t len)
+{
+    FILE *answer = popen(command, "r");
+    line[0] = '\0';
+    if (answer == NULL)
+        return -1;
+    while (fgets(line, (int)len, answer) != NULL) {
+    }
+    line[strcspn(line, "\n")] = '\0';
+    int status = pclose(answer);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/**
+ * Where Wine has never run here, it makes a world of files first: that takes longer than anybody
+ * waits for a server. It keeps none of our descriptors, so nobody waits for it at the end.
+ */
+static void make_ready(const struct step *step)
+{
+    char command[WHY_LEN], nothing[2];
+    (void)snprintf(command, sizeof command,
+                   "sh chapters/%s/wine.sh --start </dev/null >/dev/null 2>&1", step->folder);
+    (void)ask(command, nothing, sizeof nothing); /* if it fails, the first program says why */
+}
+
+/**
+ * Windows programs want a compiler for them and something that runs them. Where Windows itself runs
+ * them (from WSL), our signals do not reach them, and its sockets are not ours.
+ */
+static const char *why_no_windows_program(const struct step *step)
+{
+    static char why[WHY_LEN];
+    static bool asked;
+    char command[WHY_LEN];
+    if (asked)
+        return why[0] != '\0' ? why : NULL;
+    asked = true;
+    if (ask("sh tools/need.sh x86_64-w64-mingw32-gcc 2>&1", why, sizeof why) != 0)
+        return why;
+    (void)snprintf(command, sizeof command,
+                   "sh chapters/%s/wine.sh --check 2>&1 || { sh tools/need.sh wine 2>&1; exit 1; }",
+                   step->folder);
+    if (ask(command, why, sizeof why) != 0)
+        return why;
+    if (strcmp(why, "windows") == 0)
+        (void)snprintf(why, sizeof why,
+                       "the program runs on the Windows kernel, where the signals "
+                       "of this suite do not reach it");
+    else {
+        why[0] = '\0';
+        make_ready(step);
+    }
+    return why[0] != '\0' ? why : NULL;
+}
+
+/* ---- what runs here, and how ----------------------------------------------------------------- */
+
+const char *step_why_not(const struct step *step)
+{
+    if (step->needs != NULL && !is_this_system(step->needs))
+        return "the step is for another system only";
+    return step->windows ? why_no_windows_program(step) : NULL;
+}
+
 bool step_runs_here(const struct step *step)
 {
-    return step->needs == NULL || is_this_system(step->needs);
+    return step_why_not(step) == NULL;
 }
 
 const char *step_emulation(const struct step *step)
 {
-    return step->lacks != NULL && is_this_system(step->lacks) ? step->instead : NULL;
+    bool emulated = step->windows || (step->lacks != NULL && is_this_system(step->lacks));
+    return emulated ? step->instead : NULL;
 }
 
 const char *step_banner(const struct step *step, char *buf, size_t len)
@@ -183,6 +293,23 @@ const char *step_banner(const struct step *step, char *buf, size_t len)
 
 const char *step_path(const struct step *step, const char *build, char *buf, size_t len)
 {
-    (void)snprintf(buf, len, "chapters/%s/%s/%s", step->folder, build, step->name);
+    (void)snprintf(buf, len, "chapters/%s/%s/%s%s", step->folder, build, step->name,
+                   step->windows ? ".exe" : "");
     return buf;
+}
+
+const char *const *step_command(const struct step *step, const char *build,
+                                struct step_command *command)
+{
+    size_t n = 0;
+    memset(command, 0, sizeof *command);
+    if (step->windows) {
+        (void)snprintf(command->runner, sizeof command->runner, "chapters/%s/wine.sh",
+                       step->folder);
+        command->argv[n++] = "sh";
+        command->argv[n++] = command->runner;
+    }
+    command->argv[n++] = step_path(step, build, command->program, sizeof command->program);
+    command->words = n;
+    return command->argv;
 }

@@ -31,7 +31,8 @@ struct step {
     const char *needs;   /* the only system it is for, as uname -s has it; NULL: any */
     const char *queue;   /* its second line begins with this: "kqueue"; NULL: it has none */
     const char *lacks;   /* the system that has no such queue, as uname -s has it ...     */
-    const char *instead; /* ... and where it is emulated there: "over epoll"              */
+    const char *instead; /* ... and where it is emulated there: "over epoll", "by Wine"   */
+    bool windows;        /* a Windows program: NAME.exe, which its chapter's wine.sh runs */
     bool threads;        /* one of the threads track: runs under SAN=thread */
     const char *hurts;   /* what still hurts */
     const char *cure;    /* which step cures it */
@@ -47,10 +48,17 @@ const struct step *step_find(const char *chapter, int number);
 /** How the step breaks the row by design, or NULL when it must hold. */
 const struct broken_row *step_breaks(const struct step *step, const char *row);
 
-/** False when the step is for another system only: it is then neither built nor run. */
+/** False when the step is for another system only, or its tools are missing: it is not run then. */
 bool step_runs_here(const struct step *step);
 
-/** "over epoll" when its queue is emulated on this system, else NULL. */
+/**
+ * Why it does not run here, in words, with the command that installs what is missing; NULL when it
+ * does. The answer is found once, and kept: for a Windows program two scripts are asked, and what
+ * will run it is made ready, which takes a while the first time.
+ */
+const char *step_why_not(const struct step *step);
+
+/** "over epoll", "by Wine" when its queue is emulated on this system, else NULL. */
 const char *step_emulation(const struct step *step);
 
 /**
@@ -62,11 +70,28 @@ const char *step_emulation(const struct step *step);
 const char *step_banner(const struct step *step, char *buf, size_t len);
 
 /**
- * Where its program is, from the root: chapters/01_blocking/BUILD/step1_sequential.
+ * Where its program is, from the root: chapters/01_blocking/BUILD/step1_sequential; a Windows
+ * program's name ends in .exe.
  *
  * @param build  "build", or a variant of it such as "build/san-thread" or "build/ndebug"
  * @return buf, cut off where it does not fit
  */
 const char *step_path(const struct step *step, const char *build, char *buf, size_t len);
+
+/** The words that start a step: its program, or what runs it and its program. */
+struct step_command {
+    const char *argv[8]; /* ends with NULL; there is room for four more words */
+    size_t words;
+    char program[512], runner[512];
+};
+
+/**
+ * How to start it: {"chapters/.../step1_x", NULL}, or for a Windows program
+ * {"sh", "chapters/.../wine.sh", "chapters/.../step4_x.exe", NULL}. The words lie in *command.
+ *
+ * @return command->argv
+ */
+const char *const *step_command(const struct step *step, const char *build,
+                                struct step_command *command);
 
 #endif

@@ -32,6 +32,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A Windows program starts in half a second, but everything of Wine may have to wake up first. */
+enum { WINDOWS_START_MS = 20000 };
+
 enum { PATH_LEN = 512, NAME_LEN = 128, MAX_TESTS = 2000, MAX_GROUPS = 4 };
 
 /* --- what is chosen --------------------------------------------------------------------------- */
@@ -149,8 +152,10 @@ static void expect_it_to_hold(const struct pair *p, const struct contract_run *r
 
 static void skip_in_words(const struct pair *p, const char *why)
 {
+    size_t len = strlen(CONTRACT_NOT_SHOWN);
+    bool not_shown = strncmp(why, CONTRACT_NOT_SHOWN, len) == 0;
     print_message("# skip: %s: %s\n", p->name, why);
-    tell(p, "skipped", why);
+    tell(p, not_shown ? "not shown here" : "skipped", not_shown ? why + len : why);
     skip();
 }
 
@@ -158,19 +163,18 @@ static void row_of_a_step(void **state)
 {
     const struct pair *p = *state;
     const struct broken_row *broken = step_breaks(p->step, p->row->name);
-    char path[PATH_LEN], ndebug_path[PATH_LEN];
-    const char *argv[] = {step_path(p->step, build, path, sizeof path), NULL};
-    const char *ndebug[] = {ndebug_path, NULL};
-    (void)step_path(p->step, "build/ndebug", ndebug_path, sizeof ndebug_path);
-    struct contract_run run = {.argv = argv,
+    struct step_command usual, ndebug;
+    struct contract_run run = {.argv = step_command(p->step, build, &usual),
                                .patience_ms = broken != NULL ? PATIENCE_BROKEN_MS : PATIENCE_MS,
+                               .start_ms = p->step->windows ? WINDOWS_START_MS : 0,
+                               .stop_signal = p->step->windows ? SIGINT : 0,
+                               .by_wine = p->step->windows,
                                .sanitized = strstr(build, "san-") != NULL};
-    if (!step_runs_here(p->step))
-        skip_in_words(p, "the step is for another system only");
-    if (access(path, X_OK) != 0)
-        fail_msg("%s is not built", path);
-    if (access(ndebug_path, X_OK) == 0)
-        run.ndebug_argv = ndebug;
+    (void)step_command(p->step, "build/ndebug", &ndebug);
+    if (access(usual.program, F_OK) != 0)
+        fail_msg("%s is not built", usual.program);
+    if (access(ndebug.program, F_OK) == 0)
+        run.ndebug_argv = ndebug.argv;
     else if (strcmp(p->row->name, "ndebug_still_serves") == 0)
         skip_in_words(p, "the steps are not built with NDEBUG=1");
     contract_run_row(p->row, &run);
@@ -182,17 +186,42 @@ static void row_of_a_step(void **state)
         expect_it_to_hold(p, &run);
 }
 
+/* --- steps that do not run here --------------------------------------------------------------- */
+
+/** Why no row of the step is run; NULL: all are. */
+static const char *why_not_at_all(const struct step *step)
+{
+    if (step->windows && strstr(build, "san-") != NULL)
+        return "the compiler for Windows programs has no sanitizers; they are tested without";
+    return step_why_not(step);
+}
+
+/** All rows of it in one test, so that the reason is said once. */
+static void no_row_of_a_step(void **state)
+{
+    struct pair *p = *state;
+    const char *why = why_not_at_all(p->step);
+    for (size_t i = 0; i < contract_row_count; i++) {
+        p->row = &contract_rows[i];
+        tell(p, "skipped", why);
+    }
+    print_message("# skip: %s: %s\n", p->name, why);
+    skip();
+}
+
 /* --- tests of one step ------------------------------------------------------------------------ */
 
 /** Starts a step with words of its own; the test fails when it does not start. */
 static void start_step(struct server *s, const char *chapter, int number, struct server_spec spec,
                        const char *first, const char *second)
 {
-    char path[PATH_LEN], why[256] = "";
+    char why[256] = "";
+    struct step_command command;
     const struct step *step = step_find(chapter, number);
     assert_non_null(step);
-    const char *argv[] = {step_path(step, build, path, sizeof path), first, second, NULL};
-    spec.argv = argv;
+    spec.argv = step_command(step, build, &command);
+    command.argv[command.words] = first;
+    command.argv[command.words + 1] = first != NULL ? second : NULL;
     if (server_start(s, &spec, why, sizeof why) < 0)
         fail_msg("%s", why);
 }
@@ -300,6 +329,13 @@ static struct CMUnitTest test_of(struct pair *p, const struct step *step,
     return (struct CMUnitTest){.name = p->name, .test_func = row_of_a_step, .initial_state = p};
 }
 
+static struct CMUnitTest test_of_none(struct pair *p, const struct step *step)
+{
+    p->step = step;
+    (void)snprintf(p->name, sizeof p->name, "%s/%s (all rows)", step->chapter, step->name);
+    return (struct CMUnitTest){.name = p->name, .test_func = no_row_of_a_step, .initial_state = p};
+}
+
 /** A group of tests: all steps that are emulated over the same, or all others. */
 struct group {
     const char *emulation; /* NULL: these run natively */
@@ -343,6 +379,10 @@ static void collect_tests(void)
     for (size_t s = 0; s < step_count; s++) {
         if (!is_chosen(&all_steps[s]))
             continue;
+        if (why_not_at_all(&all_steps[s]) != NULL) {
+            add_test(&all_steps[s], test_of_none(&pairs[n++], &all_steps[s]));
+            continue;
+        }
         for (size_t r = 0; r < contract_row_count && n < MAX_TESTS; r++)
             if (only == NULL || strcmp(only, contract_rows[r].name) == 0) {
                 add_test(&all_steps[s], test_of(&pairs[n], &all_steps[s], &contract_rows[r]));
@@ -351,7 +391,7 @@ static void collect_tests(void)
     }
     for (size_t i = 0; i < sizeof single_tests / sizeof single_tests[0]; i++) {
         const struct step *step = step_find(single_tests[i].chapter, single_tests[i].number);
-        if (only == NULL && is_chosen(step))
+        if (only == NULL && is_chosen(step) && why_not_at_all(step) == NULL)
             add_test(step, single_tests[i].test);
     }
 }

@@ -64,12 +64,12 @@ static const struct how usual = {NULL, NULL};
 static void set_environment(const char *const *variables)
 {
     char mark[32], seconds[32];
-    double scaled = SECONDS * clock_slowdown();
+    double scaled = (double)SECONDS * clock_slowdown();
     (void)snprintf(mark, sizeof mark, "%ld", (long)getppid());
     (void)snprintf(seconds, sizeof seconds, "%.0f",
-                   scaled < 5              ? 5
-                   : scaled < SECONDS_MOST ? scaled
-                                           : SECONDS_MOST);
+                   scaled < 5                      ? 5
+                   : scaled < (double)SECONDS_MOST ? scaled
+                                                   : (double)SECONDS_MOST);
     (void)setenv(MARK, mark, 1);
     (void)unsetenv("PLAIN");
     (void)unsetenv("NO_COLOR");
@@ -333,6 +333,13 @@ static void nobody_is_left(void)
     assert_int_equal(count_marked() > 0 ? count_marked() : 0, 0);
 }
 
+/* Windows programs that have one client at a time would only show again what 01/1 shows. */
+static bool takes_part(const struct step *step)
+{
+    return step_runs_here(step) &&
+           !(step->windows && step_breaks(step, "silent_peer_blocks_nobody") != NULL);
+}
+
 /* ---- one plain run, read by many tests ------------------------------------------------------- */
 
 static struct run plain, figures; /* the demo; the comparison, where there is no strace */
@@ -368,7 +375,7 @@ static void it_has_a_row_for_each_step_and_three_acts(void **state)
     assert_int_equal(times_said(&plain, "By hand: make run CH="), 3);
     says(&plain, TABLE);
     for (size_t i = 0; i < step_count; i++)
-        if (step_runs_here(&all_steps[i]))
+        if (takes_part(&all_steps[i]))
             (void)row_of(&plain, &all_steps[i], row, sizeof row);
 }
 
@@ -396,6 +403,21 @@ static void it_shows_no_times_of_an_emulation(void **state)
     says(&plain, "05/1 kqueue, level: rests, and answers; emulated, so no times");
 }
 
+static void windows_programs_take_part_or_it_says_why_not(void **state)
+{
+    (void)state;
+    row_says(&plain, "06", 1, "serves ");
+    if (step_runs_here(step_find("06", 4))) {
+        says(&plain, "Left out of chapter 06: 06/2, 06/3 (as 01/1).");
+        for (int number = 4; number <= 6; number++) {
+            row_says(&plain, "06", number, "serves ");
+            row_says(&plain, "06", number, " emulated      by Wine 0");
+        }
+        assert_int_equal(times_said(&plain, "IOCP: emulated by Wine."), 1);
+    } else
+        says(&plain, "(no mingw-w64 or no Wine");
+}
+
 static void it_says_who_burns(void **state)
 {
     (void)state;
@@ -404,7 +426,8 @@ static void it_says_who_burns(void **state)
         skip_because("this system does not tell the processor time of another process");
     assert_true(spin > 0 && spin >= 5 * nap);
     assert_true(idle_percent(&plain, "02", 1) > 5 * idle_percent(&plain, "01", 1));
-    if (spin >= BURNS_PERCENT) /* among very many busy programs even a loop does not get so much */
+    if (spin >=
+        (double)BURNS_PERCENT) /* among very many busy programs even a loop does not get so much */
         says(&plain, "02/2 spin: burns;");
     says(&plain, "01/2 thread per client: rests;");
 }
@@ -425,7 +448,7 @@ static int lanes(void)
 {
     int count = 0;
     for (size_t i = 0; i < step_count; i++)
-        count += step_runs_here(&all_steps[i]);
+        count += takes_part(&all_steps[i]);
     return count;
 }
 
@@ -552,6 +575,7 @@ static void compare_leaves_out_what_is_emulated_in_words(void **state)
     if (step_emulation(step_find("05", 1)) == NULL)
         skip_because("the kernel of this system has kqueue");
     says(&figures, "of the emulation: 05/1, 05/2, 05/3,\n05/4 (kqueue: emulated over epoll).");
+    says(&figures, "of the emulation: 06/2, 06/3, 06/4,\n06/5, 06/6 (IOCP: emulated by Wine).");
     says_not(&figures, step_find("05", 1)->label);
     start(&run, (struct how){LIST("compare", "-c", "05"), NULL});
     wait_for_end(&run);
@@ -757,8 +781,8 @@ static void link_servers(const char *folder, const char *build, int number, cons
     (void)mkdir(folder, 0755);
     for (size_t i = 0; i < step_count; i++) {
         const struct step *step = &all_steps[i];
-        if (!step_runs_here(step))
-            continue; /* it is not built */
+        if (step->windows || !step_runs_here(step))
+            continue; /* it is not built, or the demo does not take it */
         bool is_wrong = strcmp(step->chapter, "02") == 0 && step->number == number;
         (void)snprintf(to, sizeof to, "%s/%s", folder, step->name);
         (void)unlink(to);
@@ -853,6 +877,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(it_has_a_row_for_each_step_and_three_acts, kill_it),
         cmocka_unit_test_teardown(it_says_who_starves_and_who_serves, kill_it),
         cmocka_unit_test_teardown(it_shows_no_times_of_an_emulation, kill_it),
+        cmocka_unit_test_teardown(windows_programs_take_part_or_it_says_why_not, kill_it),
         cmocka_unit_test_teardown(it_says_who_burns, kill_it),
         cmocka_unit_test_teardown(without_a_terminal_it_is_plain_text_of_80_columns, kill_it),
         cmocka_unit_test_teardown(ctrl_c_at_a_terminal_restores_the_cursor, kill_it),

@@ -21,18 +21,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h> /* mkdtemp(), on macOS */
 
 enum { STOP_MS = 5000, CROWD = 1000, FEW = 4, SPARE = 40, TEXT = 512 };
 
 static struct server server;
 
-/* Starts the step; false where it is for another system, or not part of this build. */
+/* Starts the step; false where it is for another system, not part of this build, or a program that
+ * would not run natively. */
 static bool starts(const struct step *step)
 {
     char path[TEXT], why[256] = "";
     const char *build = getenv("STEPS_BUILD");
     build = build != NULL && *build != '\0' ? build : "build";
-    if (!step_runs_here(step) || (strstr(build, "san-thread") != NULL && !step->threads))
+    if (step->windows || !step_runs_here(step) ||
+        (strstr(build, "san-thread") != NULL && !step->threads))
         return false;
     const char *argv[] = {step_path(step, build, path, sizeof path), NULL};
     if (server_start(&server, &(struct server_spec){.argv = argv}, why, sizeof why) < 0)

@@ -7,7 +7,7 @@
  * times. A lab without a row in tests/labs/ is an error, so none is forgotten.
  *
  * A lab that this machine runs over an emulation must say so in its last line, and all such labs
- * are a group of their own: the summary never shows them as reproduced on the real thing.
+ * are groups of their own: the summary never shows them as reproduced on the real thing.
  *
  * The second half is about lab.h itself: the prediction, the statuses, the words.
  *
@@ -19,6 +19,7 @@
 #include "harness/server.h"
 #include "harness/skip.h"
 #include "labs/lab_case.h"
+#include "steps.h"
 
 #include <fcntl.h>
 #include <glob.h>
@@ -70,7 +71,8 @@ static size_t lab_count;
 
 static void collect_labs(void)
 {
-    const struct lab_case *const chapters[] = {labs_01, labs_02, labs_03, labs_04, labs_05};
+    const struct lab_case *const chapters[] = {labs_01, labs_02, labs_03,
+                                               labs_04, labs_05, labs_06};
     for (size_t i = 0; i < sizeof chapters / sizeof chapters[0]; i++)
         for (const struct lab_case *l = chapters[i]; l->name != NULL && lab_count < MOST_LABS; l++)
             lab_cases[lab_count++] = *l;
@@ -80,18 +82,37 @@ static void collect_labs(void)
 
 static struct server ran; /* one at a time; it holds what the lab has said */
 
+/* Which build of the labs is meant. */
+static const char *labs_build(void)
+{
+    const char *build = getenv("STEPS_BUILD");
+    return build != NULL && *build != '\0' ? build : "build";
+}
+
+static bool is_windows_program(const struct lab_case *lab_case)
+{
+    return strncmp(lab_case->name, "06/", 3) == 0;
+}
+
+/* Where its program is, from the root. Returns path. */
+static const char *lab_path(const struct lab_case *lab_case, char path[TEXT_LEN])
+{
+    (void)snprintf(path, TEXT_LEN, "chapters/%s/%s/labs/%s%s", lab_case->folder, labs_build(),
+                   strchr(lab_case->name, '/') + 1, is_windows_program(lab_case) ? ".exe" : "");
+    return path;
+}
+
 /* Runs it to its end; the status. It has no terminal, since the harness gives it none. */
 static int run_lab(const struct lab_case *lab_case, const char *guess)
 {
-    char path[TEXT_LEN];
-    const char *build = getenv("STEPS_BUILD");
-    const char *argv[] = {path, NULL};
-    struct server_spec spec = {.argv = argv, .bare = true, .start_ms = LAB_RUN_MS};
+    char path[TEXT_LEN], wine[TEXT_LEN];
+    const char *native[] = {path, NULL}, *windows[] = {"sh", wine, path, NULL};
+    struct server_spec spec = {.bare = true, .start_ms = LAB_RUN_MS};
     struct server_end end;
 
-    (void)snprintf(path, sizeof path, "chapters/%s/%s/labs/%s", lab_case->folder,
-                   build != NULL && *build != '\0' ? build : "build",
-                   strchr(lab_case->name, '/') + 1);
+    spec.argv = is_windows_program(lab_case) ? windows : native;
+    (void)snprintf(wine, sizeof wine, "chapters/%s/wine.sh", lab_case->folder);
+    (void)lab_path(lab_case, path);
     (void)unsetenv("PLAIN");
     if (guess != NULL)
         (void)setenv("GUESS", guess, 1);
@@ -112,28 +133,41 @@ static bool is_linux(void)
     return uname(&system) >= 0 && strcmp(system.sysname, "Linux") == 0;
 }
 
-/* epoll is of Linux alone, so chapter 04 is not built elsewhere. */
-static bool is_for_another_system(const struct lab_case *lab_case)
+/* Why it does not run here; NULL when it does. epoll is of Linux alone; IOCP wants some tools. */
+static const char *why_not(const struct lab_case *lab_case)
 {
-    return strncmp(lab_case->name, "04/", 3) == 0 && !is_linux();
+    char path[TEXT_LEN];
+    if (strncmp(lab_case->name, "04/", 3) == 0 && !is_linux() &&
+        access(lab_path(lab_case, path), X_OK) != 0)
+        return "chapter 04 is for Linux only";
+    if (!is_windows_program(lab_case))
+        return NULL;
+    if (strstr(labs_build(), "san-") != NULL)
+        return "the compiler for Windows programs has no sanitizers; they are tested without";
+    return step_why_not(step_find("06", 4));
 }
 
-/* macOS and the BSDs have kqueue; Linux has chapter 05's emulation of it, over epoll. */
-static bool is_emulated(const struct lab_case *lab_case)
+/*
+ * How it is emulated here; NULL when it meets the real thing. macOS and the BSDs have kqueue; Linux
+ * has chapter 05's emulation of it. Windows has IOCP, and this harness does not run there.
+ */
+static const char *emulation(const struct lab_case *lab_case)
 {
-    return strncmp(lab_case->name, "05/", 3) == 0 && is_linux();
+    if (is_windows_program(lab_case))
+        return "by Wine";
+    return strncmp(lab_case->name, "05/", 3) == 0 && is_linux() ? "over epoll" : NULL;
 }
 
 static void the_lab_reproduces_its_claim(void **state)
 {
     const struct lab_case *lab_case = *state;
     char line[TEXT_LEN];
-    int status = run_lab(lab_case, NULL);
-    if (status == LAB_NOT_BUILT && is_for_another_system(lab_case)) {
-        print_message("# skip: %s: chapter %.2s is for Linux only\n", lab_case->name,
-                      lab_case->name);
+    const char *why = why_not(lab_case);
+    if (why != NULL) {
+        print_message("# skip: %s: %s\n", lab_case->name, why);
         skip();
     }
+    int status = run_lab(lab_case, NULL);
     (void)last_line(ran.out, line, sizeof line);
     fits_80_columns(ran.out);
     if (status == LAB_SKIPPED) {
@@ -141,10 +175,11 @@ static void the_lab_reproduces_its_claim(void **state)
         print_message("# skip: %s: %s\n", lab_case->name, line + 9);
         skip();
     }
-    const char *begins = is_emulated(lab_case) ? "finding (emulated): " : "finding: ";
+    bool emulated = emulation(lab_case) != NULL;
+    const char *begins = emulated ? "finding (emulated): " : "finding: ";
     if (status != LAB_REPRODUCED || strncmp(line, begins, strlen(begins)) != 0)
         fail_msg("status %d, not \"%s\"; it said:\n%s%s", status, begins, ran.out, ran.err);
-    if (is_emulated(lab_case))
+    if (emulated)
         says(ran.out, "\nOn a real kernel: ");
     assert_string_equal(ran.err, "");
     lab_case->judge(ran.out);
@@ -182,7 +217,7 @@ static void a_bad_guess_is_one_clear_line_and_status_2(void **state)
     static const char *const bad[] = {"d", "ab", " ", "1", "b "};
     for (size_t i = 0; i < lab_count; i++) {
         const char *guess = bad[i % (sizeof bad / sizeof bad[0])];
-        if (is_for_another_system(&lab_cases[i]))
+        if (why_not(&lab_cases[i]) != NULL)
             continue;
         assert_int_equal(run_lab(&lab_cases[i], guess), LAB_BAD_GUESS);
         assert_string_equal(ran.out, "");
@@ -409,19 +444,26 @@ static void plain_leaves_out_the_dots(void **state)
 
 /* ---- All of it ------------------------------------------------------------------------------- */
 
+static const char *how_emulated; /* the labs of the group that runs */
+
 static int say_what_is_emulated(void **state)
 {
     (void)state;
-    print_message("# emulated: over epoll\n");
+    print_message("# emulated: %s\n", how_emulated);
     return 0;
 }
 
+static bool is_same(const char *left, const char *right)
+{
+    return left == right || (left != NULL && right != NULL && strcmp(left, right) == 0);
+}
+
 /* cmocka hands the entry to the test as its state. Returns how many there are. */
-static size_t collect_tests(struct CMUnitTest *tests, bool emulated)
+static size_t collect_tests(struct CMUnitTest *tests, const char *how)
 {
     size_t count = 0;
     for (size_t i = 0; i < lab_count; i++)
-        if (is_emulated(&lab_cases[i]) == emulated)
+        if (is_same(emulation(&lab_cases[i]), how))
             tests[count++] = (struct CMUnitTest){.name = lab_cases[i].name,
                                                  .test_func = the_lab_reproduces_its_claim,
                                                  .initial_state = &lab_cases[i]};
@@ -443,15 +485,20 @@ int main(void)
         cmocka_unit_test(plain_leaves_out_the_dots),
     };
     enum { ABOUT_ALL = sizeof about_all / sizeof about_all[0] };
+    static const char *const emulations[] = {"over epoll", "by Wine"};
     static struct CMUnitTest native[MOST_LABS + ABOUT_ALL], emulated[MOST_LABS];
 
     collect_labs();
-    size_t count = collect_tests(native, false);
+    size_t count = collect_tests(native, NULL);
     memcpy(native + count, about_all, sizeof about_all);
     int failed = _cmocka_run_group_tests("labs", native, count + ABOUT_ALL, NULL, NULL);
-    count = collect_tests(emulated, true);
-    if (count > 0)
-        failed += _cmocka_run_group_tests("labs over an emulation", emulated, count,
-                                          say_what_is_emulated, NULL);
+    for (size_t i = 0; i < sizeof emulations / sizeof emulations[0]; i++) {
+        char name[TEXT_LEN];
+        how_emulated = emulations[i];
+        (void)snprintf(name, sizeof name, "labs %s", how_emulated);
+        count = collect_tests(emulated, how_emulated);
+        if (count > 0)
+            failed += _cmocka_run_group_tests(name, emulated, count, say_what_is_emulated, NULL);
+    }
     return failed > 0;
 }

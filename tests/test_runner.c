@@ -100,6 +100,35 @@ static void runner_counts_what_passes(void **state)
     assert_says(report, "natively");
 }
 
+/** A copy of the runner beside a chapter whose wine.sh only notes that it was called. */
+static const char FAKE_WINE[] =
+    "mkdir -p '%s/tests' '%s/chapters/06_x' && cp '%s' '%s/tests/run.sh' && "
+    "echo 'echo $1 >>\"$(dirname \"$0\")/calls\"' >'%s/chapters/06_x/wine.sh'";
+
+static void runner_ends_wine_when_a_program_has_used_it(void **state)
+{
+    (void)state;
+    char command[PATH_LEN], copy[PATH_LEN];
+    const char *usual = runner;
+    if (runner == NULL)
+        skip_because("run.sh is found from the checkout's root or from tests/ only");
+    (void)snprintf(command, sizeof command, FAKE_WINE, folder, folder, runner, folder, folder);
+    assert_int_equal(system(command), 0);
+    (void)snprintf(copy, sizeof copy, "%s/tests/run.sh", folder);
+    write_program("good", GOOD);
+    write_program("by_wine", "echo 1..1; echo '# emulated: by Wine'; echo 'ok 1 - a'\n"
+                             "echo '# ok - a group'; exit 0\n");
+    runner = copy;
+    int without = run_runner("", "good"), with = run_runner("", "good by_wine");
+    runner = usual;
+    assert_int_equal(without, 0);
+    assert_int_equal(with, 0);
+    assert_says(report, "emulated: by Wine");
+    (void)snprintf(command, sizeof command, "test \"$(cat '%s/chapters/06_x/calls')\" = --end",
+                   folder);
+    assert_int_equal(system(command), 0); /* once: in the second run */
+}
+
 static void runner_shows_a_failure_and_its_story(void **state)
 {
     (void)state;
@@ -203,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runner_counts_what_passes),
+        cmocka_unit_test(runner_ends_wine_when_a_program_has_used_it),
         cmocka_unit_test(runner_shows_a_failure_and_its_story),
         cmocka_unit_test(runner_hears_a_failure_behind_words_without_an_end),
         cmocka_unit_test(runner_gives_the_reason_of_a_skip),

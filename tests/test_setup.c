@@ -49,7 +49,7 @@ static const char MANAGER[] =
     "echo \"${0##*/} $*\" >>\"$bin/calls\"\n"
     "[ ! -e \"$bin/no_network\" ] || { echo 'E: no network, long story'; exit 100; }\n"
     "case \"$*\" in *install* | -S* | -I*) ;; *) exit 0 ;; esac\n"
-    "for tool in pkg-config bmake python3; do\n"
+    "for tool in pkg-config bmake python3 x86_64-w64-mingw32-gcc wine; do\n"
     "    { echo '#!/bin/sh'; echo exit 0; } >\"$bin/$tool\"; chmod +x \"$bin/$tool\"\n"
     "done\n";
 
@@ -297,11 +297,11 @@ static void missing_tools_are_named_with_package_and_size(void **state)
     (void)state;
     struct sandbox *box = sandbox_new("Linux", "apt-get");
     assert_int_equal(run(box, "--for test", NULL), 0);
-    says(box, "missing: cmocka, pkg-config, bmake, python3");
-    says(box, "libcmocka-dev pkg-config bmake python3");
+    says(box, "missing: cmocka, pkg-config, bmake, python3, mingw, wine");
+    says(box, "libcmocka-dev pkg-config bmake python3 gcc-mingw-w64-x86-64-win32 wine wine64");
     says(box, "1,234 kB to download, 5,678 kB on disk");
     assert_int_equal(run(box, "--summary --for test", NULL), 0);
-    says(box, "make setup would add cmocka, pkg-config, bmake, python3 (1,234 kB to download");
+    says(box, "make setup would add cmocka, pkg-config, bmake, python3, mingw, wine (1,234 kB");
     assert_int_equal(run(box, "--check --for test", NULL), 0);
     says(box, "make\tpresent\tmake\n");
     says(box, "cmocka\tmissing\tlibcmocka-dev\n");
@@ -365,7 +365,8 @@ static void a_failing_manager_is_one_clear_line(void **state)
     write_answer(box, "id", "0");
     write_program(box, "no_network", "");
     assert_int_equal(run(box, "--for test", NULL), 1);
-    says(box, "apt-get did not bring cmocka, pkg-config, bmake, python3 (no network?)");
+    says(box,
+         "apt-get did not bring cmocka, pkg-config, bmake, python3, mingw, wine (no network?)");
     assert_null(strstr(box->says, "long story"));
     assert_int_equal(lines(box->calls), 2); /* install, update: then it gives up */
     assert_int_equal(run(box, "--for test --go-on", NULL), 0);

@@ -8,6 +8,8 @@
 #
 # Each build has a folder of its own, build/matrix/NAME, here and in the chapters. Status 0: all is
 # well; 1: something is not, and the report says what; 77: no compiler is here.
+# The Windows programs of chapter 06 are built beside gcc only, by mingw-w64, which is a gcc; they are
+# started where Wine can run them.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -25,7 +27,9 @@ fifo=$matrix/said
 trap 'rm -f $fifo' EXIT
 
 make_in() {
-    "$MAKE" -s -j"$jobs" -C "$1" "$2" BUILD="$3" CC="$compiler" CFLAGS="$flags" WERROR=1
+    # No compiler for Windows programs: then the chapter leaves them out.
+    case $compiler in gcc) no_windows='' ;; *) no_windows=FIND_W=w=false ;; esac
+    "$MAKE" -s ${no_windows:+"$no_windows"} -j"$jobs" -C "$1" "$2" BUILD="$3" CC="$compiler" CFLAGS="$flags" WERROR=1
 }
 
 build() {
@@ -54,13 +58,18 @@ asks() {
 serves() {
     rm -f $fifo
     mkfifo $fifo || return 1
-    $limit "$1" -p 0 >$fifo 2>"$matrix/stderr" &
+    case $1 in
+    *.exe) program="sh ${1%%/"$matrix"*}/wine.sh" stop_signal=INT ;;
+    *) program='' stop_signal=TERM ;;
+    esac
+    # shellcheck disable=SC2086 # words
+    $limit $program "$1" -p 0 >$fifo 2>"$matrix/stderr" &
     server=$!
     exec 3<$fifo
     read -r first <&3
     asks "$1" -p "${first##*:}" >"$matrix/peer" 2>&1
     peer_status=$?
-    kill -TERM $server 2>/dev/null
+    kill -$stop_signal $server 2>/dev/null
     last=$(cat <&3)
     exec 3<&-
     wait $server && [ $peer_status = 0 ] && case $last in *"totals: clients"*) ;; *) false ;; esac
@@ -70,6 +79,12 @@ limit=
 if command -v timeout >/dev/null 2>&1; then
     limit="timeout $SERVE_LIMIT_S"
 fi
+
+# "wine" where it can run Windows programs.
+windows=$(sh chapters/06_iocp/wine.sh --check 2>/dev/null) || windows=nothing
+[ "$windows" != wine ] || sh chapters/06_iocp/wine.sh --start
+end_wine() { [ "$windows" != wine ] || sh chapters/06_iocp/wine.sh --end; }
+trap 'rm -f $fifo; end_wine' EXIT
 
 builds=0 bad=0
 for compiler in $COMPILERS; do
@@ -88,7 +103,10 @@ for compiler in $COMPILERS; do
             fi
             for step in chapters/*/"$matrix/$name"/step*; do
                 [ -z "$verdict" ] || break
-                [ -x "$step" ] || continue
+                case $step in
+                *.exe) [ "$windows" = wine ] || continue ;;
+                *) [ -x "$step" ] || continue ;;
+                esac
                 if serves "$step"; then
                     served=$((served + 1))
                 else

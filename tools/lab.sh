@@ -6,22 +6,36 @@
 #
 # BUILD is the build folder inside each chapter. A lab's status: 0 its claim is reproduced, 1 it
 # is not, 77 this machine cannot run it; it says so itself, so 77 is no failure here. What an emulation
-# shows is counted apart: a real kernel may do something else.
+# shows is counted apart: a real kernel may do something else. A lab that is a Windows program is run
+# by its chapter's wine.sh.
 
 set -eu
 cd "$(dirname "$0")/.."
 build=$1
 
-program_of() {
+# Runs the lab whose source is $1. Without what builds or runs Windows programs it says what is missing.
+run_lab() {
     folder=${1%/labs/*}
     name=${1##*/}
-    echo "$folder/$build/labs/${name%.c}"
+    program=$folder/$build/labs/${name%.c}
+    if [ -e "$program" ] || [ ! -e "$folder/wine.sh" ]; then
+        "$program"
+    elif [ -e "$program.exe" ]; then
+        sh "$folder/wine.sh" "$program.exe" && return
+        status=$?
+        [ $status != 77 ] || sh tools/need.sh wine || :
+        return $status
+    else
+        why=$(sh tools/need.sh x86_64-w64-mingw32-gcc 2>&1) || :
+        echo "skipped: ${why:-$program.exe is not built}"
+        return 77
+    fi
 }
 
 if [ $# -gt 1 ]; then
     source=$(sh tools/find.sh lab "$2")
     status=0
-    "$(program_of "$source")" || status=$?
+    run_lab "$source" || status=$?
     [ $status != 77 ] || status=0
     exit $status
 fi
@@ -38,7 +52,7 @@ for source in $(sh tools/find.sh labs); do
     echo "== $source"
     {
         status=0
-        "$(program_of "$source")" </dev/null || status=$?
+        run_lab "$source" </dev/null || status=$?
         echo $status >"$said.status"
     } | tee "$said"
     status=$(cat "$said.status")

@@ -11,6 +11,9 @@
  * in the foreground group: the server stops politely, and the launcher only waits for its last
  * words. A signal that a process has sent (kill, make) reaches the launcher alone: it hands it on.
  *
+ * Wine ends a Windows program at SIGTERM without a word, and hands it SIGINT as Ctrl-C: so what is
+ * handed on to PROGRAM.exe is always SIGINT.
+ *
  * make, which waits for us, gets Ctrl-C as well. GNU make stumbles ("wait: No child processes")
  * when its child ends before its own handler runs, so after a signal the launcher ends a bit later.
  *
@@ -32,6 +35,7 @@ enum { LINE_MAX_BYTES = 256, CANNOT_RUN = 127, SIGNALLED = 128, LINGER_MS = 100 
 /* The server, as the signal handler sees it; 0 before it runs and when it is gone. */
 static volatile sig_atomic_t server;
 static volatile sig_atomic_t interrupted;
+static bool is_for_windows; /* set before the handler is */
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
@@ -41,7 +45,7 @@ static void on_signal(int signo, siginfo_t *info, void *context)
     int saved = errno;
     interrupted = 1;
     if (server > 0 && info->si_code == SI_USER) /* from kill(2); the terminal's has another code */
-        (void)kill((pid_t)server, signo);       /* it fails only where the server is gone already */
+        (void)kill((pid_t)server, is_for_windows ? SIGINT : signo); /* fails where it is gone */
     errno = saved;
 }
 
@@ -56,6 +60,17 @@ static void catch_signals(sigset_t *all)
         sigaction(caught[i], &action, NULL);
     }
     signal(SIGPIPE, SIG_IGN); /* nobody reads our stdout any more: see pass_on() */
+}
+
+/* True where one of the words is a Windows program; it need not be the first: sh wine.sh x.exe */
+static bool names_windows_program(char *const argv[])
+{
+    for (; *argv != NULL; argv++) {
+        size_t len = strlen(*argv);
+        if (len > 4 && strcmp(*argv + len - 4, ".exe") == 0)
+            return true;
+    }
+    return false;
 }
 
 /* ---- the port file --------------------------------------------------------------------------- */
@@ -187,6 +202,7 @@ int main(int argc, char *argv[])
         fprintf(stderr, "launch: say where to note the port, and what to run\n");
         return 2;
     }
+    is_for_windows = names_windows_program(argv + 2);
     int fd = start_server(argv + 2);
     if (fd < 0) {
         fprintf(stderr, "launch: cannot start %s: %s\n", argv[2], strerror(errno));

@@ -12,7 +12,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 export PYTHONDONTWRITEBYTECODE=1
 
-CHECKS="format carried code_in_pages links parts targets shape spelling shell headers analysis tools pages"
+CHECKS="format carried code_in_pages links parts targets shape spelling shell headers windows_headers analysis windows_analysis tools pages"
 
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
@@ -140,7 +140,7 @@ check_shell() {
 # Where the chapter of the file $1 finds its headers; nothing for a file of no chapter.
 folders_of() {
     chapter=$(echo "$1" | sed -n 's|^\(chapters/[^/]*\)/.*|\1|p')
-    [ -z "$chapter" ] || echo "-I$chapter -I$chapter/carried $(queue_of "$chapter")"
+    [ -z "$chapter" ] || echo "-I$chapter -I$chapter/carried -I$chapter/windows $(queue_of "$chapter")"
 }
 
 # A chapter whose queue Linux does not have brings one along, in linux/. Elsewhere it is the system's.
@@ -148,11 +148,33 @@ queue_of() {
     [ ! -d "$1/linux" ] || [ "$(uname -s)" != Linux ] || echo "-isystem $1/linux"
 }
 
+# A chapter with Windows programs has windows/. For Windows are what lies there, the labs, and the steps
+# that include the system's headers or one of those.
+is_for_windows() {
+    home=${1%/*} home=${home%/labs} home=${home%/windows}
+    [ -d "$home/windows" ] || return 1
+    case $1 in */windows/* | */labs/*) return 0 ;; esac
+    # shellcheck disable=SC2013 # words without blanks
+    for header in $(sed -n 's/^#include ["<]\(.*\)[">]$/\1/p' "$1"); do
+        [ "$header" != winsock2.h ] && [ ! -f "$home/windows/$header" ] || return 0
+    done
+    return 1
+}
+
+# The files that are named on stdin: those for Windows, or with "others" the others.
+for_windows() {
+    while IFS= read -r file; do
+        if is_for_windows "$file"; then [ "${1-}" = others ] || echo "$file"
+        else [ "${1-}" != others ] || echo "$file"
+        fi
+    done
+}
+
 # A header stands alone in C11, and in C++17 for those who call it from there. What lies in tests/
 # itself belongs to one test program and may rely on it.
 headers_alone() {
     status=0
-    grep '\.h$' "$scratch/files" | grep -v '^tests/[^/]*$' >"$scratch/headers"
+    grep '\.h$' "$scratch/files" | grep -v '^tests/[^/]*$' | for_windows others >"$scratch/headers"
     while IFS= read -r header; do
         include=$(folders_of "$header") shadow=-Wshadow
         [ -n "$include" ] || include=$(for chapter in chapters/*; do queue_of "$chapter"; done)
@@ -183,6 +205,30 @@ check_headers() {
     check headers "include what the header uses" headers_alone
 }
 
+# The same for Windows, by mingw-w64's compilers: C, and C++ where that one is here.
+windows_headers_alone() {
+    status=0
+    grep '\.h$' "$scratch/files" | for_windows >"$scratch/headers"
+    while IFS= read -r header; do
+        for language in "gcc -x c -std=c11" "g++ -x c++ -std=c++17"; do
+            command -v "x86_64-w64-mingw32-${language%% *}" >/dev/null 2>&1 || continue
+            # shellcheck disable=SC2046,SC2086 # words without blanks
+            printf '#include "%s"\n' "$header" |
+                x86_64-w64-mingw32-$language -D_WIN32_WINNT=0x0601 -DWIN32_LEAN_AND_MEAN -I. $(folders_of "$header") \
+                    -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Werror - || {
+                echo "$header does not compile alone: x86_64-w64-mingw32-$language"
+                status=1
+            }
+        done
+    done <"$scratch/headers"
+    return $status
+}
+
+check_windows_headers() {
+    needs windows_headers x86_64-w64-mingw32-gcc || return
+    check windows_headers "include what the header uses" windows_headers_alone
+}
+
 # What clang-tidy looks for, and what it is not asked, with the reason:
 #   analyzer, core           takes errno after a call that failed for 0, getenv() twice for two answers
 #   swappable parameters     (buf, len) and (client, server) are everybody's order
@@ -206,7 +252,8 @@ TIDY="-*,bugprone-*,cert-*,clang-analyzer-unix.*,clang-analyzer-deadcode.*\
 # Carried files are the same, byte for byte, where they were born.
 tidy() {
     status=0
-    grep '\.c$' "$scratch/files" | grep -v -e '^tests/wrong/' -e '/carried/' | sed 's|/[^/]*$||' | sort -u >"$scratch/folders"
+    grep '\.c$' "$scratch/files" | grep -v -e '^tests/wrong/' -e '/carried/' | for_windows others >"$scratch/sources"
+    sed 's|/[^/]*$||' "$scratch/sources" | sort -u >"$scratch/folders"
     while IFS= read -r folder; do
         include=$(folders_of "$folder/")
         [ -n "$include" ] || for chapter in chapters/*; do
@@ -214,7 +261,7 @@ tidy() {
         done
         # shellcheck disable=SC2046,SC2086 # names without blanks
         clang-tidy --quiet --warnings-as-errors='*' --checks="$TIDY" \
-            $(grep "^$folder/[^/]*\.c\$" "$scratch/files") -- -std=c11 -D_GNU_SOURCE -D_NETBSD_SOURCE \
+            $(grep "^$folder/[^/]*\.c\$" "$scratch/sources") -- -std=c11 -D_GNU_SOURCE -D_NETBSD_SOURCE \
             -pthread -Itests -Itests/harness -Itests/contract $include \
             >"$scratch/tidy" 2>"$scratch/noise" || { grep -E ' error: ' "$scratch/tidy" && status=1; }
     done <"$scratch/folders"
@@ -229,6 +276,24 @@ check_analysis() {
 check_tools() {
     needs tools python3 || return
     check tools "the page tools themselves are broken" python3 tests/pages_tests.py
+}
+
+# clang finds the headers of mingw-w64 by itself. INVALID_SOCKET and HANDLEs are numbers made pointers.
+windows_tidy() {
+    status=0
+    grep '\.c$' "$scratch/files" | grep -v '/carried/' | for_windows >"$scratch/sources"
+    while IFS= read -r source; do
+        # shellcheck disable=SC2046 # words without blanks
+        clang-tidy --quiet --warnings-as-errors='*' --checks="$TIDY,-performance-no-int-to-ptr" "$source" -- \
+            --target=x86_64-w64-mingw32 -std=c11 -D_WIN32_WINNT=0x0601 -DWIN32_LEAN_AND_MEAN $(folders_of "$source") \
+            >"$scratch/tidy" 2>"$scratch/noise" || { grep -E ' error: ' "$scratch/tidy" && status=1; }
+    done <"$scratch/sources"
+    return $status
+}
+
+check_windows_analysis() {
+    needs windows_analysis clang-tidy && needs windows_analysis x86_64-w64-mingw32-gcc || return
+    check windows_analysis "mend it; where it is wrong, say so: // NOLINT(check): reason" windows_tidy
 }
 
 # Last, because it is the longest: a minute or more.

@@ -16,6 +16,13 @@ package() {
     clang-format:pacman) echo clang ;;
     clang-format:pkg | clang-format:pkgin | clang-format:pkg_add) echo llvm ;;
     python3:pacman) echo python ;;
+    x86_64-w64-mingw32-gcc:apt-get) echo gcc-mingw-w64-x86-64-win32 ;;
+    x86_64-w64-mingw32-gcc:dnf) echo mingw64-gcc ;;
+    x86_64-w64-mingw32-gcc:pacman) echo mingw-w64-gcc ;;
+    x86_64-w64-mingw32-gcc:zypper) echo mingw64-cross-gcc ;;
+    x86_64-w64-mingw32-gcc:apk) echo mingw-w64-gcc ;;
+    x86_64-w64-mingw32-gcc:*) echo mingw-w64 ;;
+    wine:apt-get) echo "wine wine64" ;;
     gmake:apt-get | gmake:dnf | gmake:pacman | gmake:brew) echo make ;;
     *) echo "$1" ;;
     esac
@@ -27,6 +34,7 @@ has() {
 
 how_to_install() {
     case $1:$(uname -s) in
+    x86_64-w64-mingw32-gcc:*BSD | wine:Darwin) echo "no package is known here" && return ;;
     cc:Darwin | gcc:Darwin | clang:Darwin | git:Darwin) echo "xcode-select --install" && return ;;
     esac
     if has apt-get; then echo "sudo apt-get install $(package "$1" apt-get)"

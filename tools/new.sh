@@ -30,7 +30,7 @@ copy_with_includes() {
     cp "$1" "$folder/"
     for header in $(headers_of "$1"); do
         for part in "${header##*/}" "$(basename "$header" .h).c"; do
-            for home in "$chapter/$part" "$chapter/carried/$part"; do
+            for home in "$chapter/$part" "$chapter/carried/$part" "$chapter/windows/$part"; do
                 [ ! -f "$home" ] || [ -f "$folder/${home##*/}" ] || copy_with_includes "$home"
             done
         done
@@ -46,6 +46,14 @@ if [ -d "$chapter/linux" ]; then
     cp -R "$chapter/linux" "$folder/"
     queue=" \`case \$\$(uname -s) in Linux) echo -Ilinux linux/*.c ;; esac\`"
 fi
+# Windows programs: the cross compiler makes them on other systems, and under MSYS2 gcc itself.
+compiler="\$(CC)" libraries="-pthread"
+if grep -qE '^#include (<winsock2.h>|"wintcp.h")' "$source"; then
+    compiler="\`command -v x86_64-w64-mingw32-gcc || echo gcc\`"
+    libraries="-static -lws2_32"
+    program=$program.exe
+    rm -f "$folder"/tcp.[ch] # which others include on POSIX systems only
+fi
 files=$(cd "$folder" && echo *.[ch])
 cat >"$folder/Makefile" <<MAKEFILE
 CFLAGS = -O2 -g
@@ -54,11 +62,11 @@ FEATURES = -D_GNU_SOURCE -D_NETBSD_SOURCE
 
 build/$program: $files
 	@mkdir -p build
-	@echo "CC $program.c"
-	@\$(CC) -std=c11 \$(FEATURES) \$(WARN) \$(CFLAGS) -pthread -o build/$program *.c$queue
+	@echo "CC ${program%.exe}.c"
+	@$compiler -std=c11 \$(FEATURES) \$(WARN) \$(CFLAGS) -o build/$program *.c$queue $libraries
 MAKEFILE
 
-echo "$folder is yours now: change $program.c. Then"
+echo "$folder is yours now: change ${program%.exe}.c. Then"
 echo "  make -C $folder"
 echo "  make run SERVER=$folder/build/$program"
 echo "  make check SERVER=$folder/build/$program"

@@ -160,7 +160,8 @@ static enum outcome crowd_connect(struct crowd *crowd)
 /* An answer that is awaited for too long is a result, too. */
 static void check_patience(struct crowd *crowd)
 {
-    int64_t patience_ns = (int64_t)(clock_slowdown() * PATIENCE_MS / 1000 * (double)NS_PER_S);
+    int64_t patience_ns =
+        (int64_t)(clock_slowdown() * (double)PATIENCE_MS / 1000 * (double)NS_PER_S);
     for (unsigned i = 0; i < crowd->connected; i++) {
         struct peer *p = &crowd->peers[i];
         if (p->c.fd < 0 || p->asked_ns == 0 || clock_now_ns() - p->asked_ns < patience_ns)

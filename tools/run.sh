@@ -3,6 +3,7 @@
 #
 # BUILD is the build folder, here and inside each chapter. What the step prints passes through;
 # build/last_port holds its port while it runs, for `make peer` and `make talk`.
+# A Windows program is run by its chapter's wine.sh.
 
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,6 +11,14 @@ cd "$(dirname "$0")/.."
 build=$1
 source=$(sh tools/find.sh step "$2" "$3")
 shift 3
-program=${source##*/}
+folder=${source%/*}
+name=${source##*/}
+program=$folder/$build/${name%.c}
 mkdir -p build
-exec "$build/tools/launch" build/last_port "${source%/*}/$build/${program%.c}" "$@"
+if [ ! -e "$program" ] && [ -e "$folder/wine.sh" ]; then
+    [ -e "$program.exe" ] || sh tools/need.sh x86_64-w64-mingw32-gcc || exit 1
+    set -- "$program.exe" "$@"
+    program=$folder/wine.sh
+    exec "$build/tools/launch" build/last_port sh "$program" "$@"
+fi
+exec "$build/tools/launch" build/last_port "$program" "$@"

@@ -36,28 +36,30 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 # Each tool, who needs it, and its packages in the list of each manager (-: none known).
 tools() {
     cat <<'END'
-name          for             apt-get              dnf                       pacman      brew          pkg            pkgin              pkg_add
-cc            test            gcc,libc6-dev        gcc                       gcc         -             -              gcc12              -
-make          test            make                 make                      make        -             gmake          gmake              gmake
-cmocka        test            libcmocka-dev        libcmocka-devel           cmocka      cmocka        cmocka         cmocka             cmocka
-pkg-config    test            pkg-config           pkgconf-pkg-config        pkgconf     pkgconf       pkgconf        pkgconf            -
-bmake         test            bmake                bmake                     bmake       bmake         -              -                  bmake
-python3       test,lint,docs  python3              python3                   python      python        python3        -                  python%3
-c++           lint            g++                  gcc-c++                   gcc         -             -              gcc12              -
-clang-format  lint            clang-format         clang-tools-extra         clang       clang-format  llvm           clang-tools-extra  clang-tools-extra
-clang-tidy    lint            clang-tidy           clang-tools-extra         clang       -             llvm           clang-tools-extra  clang-tools-extra
-shellcheck    lint            shellcheck           ShellCheck                shellcheck  shellcheck    hs-ShellCheck  shellcheck         shellcheck
-codespell     lint            codespell            codespell                 codespell   codespell     -              -                  -
-pgrep         lint            procps               procps-ng                 procps-ng   -             -              -                  -
-strace        lint            strace               strace                    strace      -             -              -                  -
-doxygen       docs            doxygen              doxygen                   doxygen     doxygen       doxygen        doxygen            doxygen
-dot           docs            graphviz             graphviz                  graphviz    graphviz      graphviz       graphviz           graphviz
-docs-theme    docs            doxygen-awesome-css  -                         -           -             -              -                  -
-clang         house           clang                clang                     clang       -             -              clang              -
-bear          house           bear                 bear                      bear        bear          bear           -                  -
-socat         house           socat                socat                     socat       socat         socat          socat              socat
-ncat          house           ncat                 nmap-ncat                 nmap        nmap          nmap           nmap               nmap
-sanitizers    house           -                    libasan,libubsan,libtsan  -           -             -              -                  -
+name          for             apt-get                     dnf                       pacman         brew          pkg            pkgin              pkg_add
+cc            test            gcc,libc6-dev               gcc                       gcc            -             -              gcc12              -
+make          test            make                        make                      make           -             gmake          gmake              gmake
+cmocka        test            libcmocka-dev               libcmocka-devel           cmocka         cmocka        cmocka         cmocka             cmocka
+pkg-config    test            pkg-config                  pkgconf-pkg-config        pkgconf        pkgconf       pkgconf        pkgconf            -
+bmake         test            bmake                       bmake                     bmake          bmake         -              -                  bmake
+python3       test,lint,docs  python3                     python3                   python         python        python3        -                  python%3
+mingw         test            gcc-mingw-w64-x86-64-win32  mingw64-gcc               mingw-w64-gcc  mingw-w64     -              -                  -
+wine          test            wine,wine64                 wine-core                 wine           -             -              -                  -
+c++           lint            g++                         gcc-c++                   gcc            -             -              gcc12              -
+clang-format  lint            clang-format                clang-tools-extra         clang          clang-format  llvm           clang-tools-extra  clang-tools-extra
+clang-tidy    lint            clang-tidy                  clang-tools-extra         clang          -             llvm           clang-tools-extra  clang-tools-extra
+shellcheck    lint            shellcheck                  ShellCheck                shellcheck     shellcheck    hs-ShellCheck  shellcheck         shellcheck
+codespell     lint            codespell                   codespell                 codespell      codespell     -              -                  -
+pgrep         lint            procps                      procps-ng                 procps-ng      -             -              -                  -
+strace        lint            strace                      strace                    strace         -             -              -                  -
+doxygen       docs            doxygen                     doxygen                   doxygen        doxygen       doxygen        doxygen            doxygen
+dot           docs            graphviz                    graphviz                  graphviz       graphviz      graphviz       graphviz           graphviz
+docs-theme    docs            doxygen-awesome-css         -                         -              -             -              -                  -
+clang         house           clang                       clang                     clang          -             -              clang              -
+bear          house           bear                        bear                      bear           bear          bear           -                  -
+socat         house           socat                       socat                     socat          socat         socat          socat              socat
+ncat          house           ncat                        nmap-ncat                 nmap           nmap          nmap           nmap               nmap
+sanitizers    house           -                           libasan,libubsan,libtsan  -              -             -              -                  -
 END
 }
 
@@ -71,6 +73,13 @@ has_cmocka() {
         cc -E -I/usr/local/include -I/opt/homebrew/include - >/dev/null 2>&1
 }
 
+# What runs Windows programs: in WSL the Windows kernel can, else Wine (chapters/06_iocp/wine.sh).
+has_wine() {
+    has wine || has wine64 || {
+        grep -qi microsoft /proc/version && [ -e /proc/sys/fs/binfmt_misc/WSLInterop ]
+    } 2>/dev/null
+}
+
 # Fedora packs the sanitizers' libraries apart; elsewhere they come with the compiler.
 has_sanitizers() { [ "$manager" != dnf ] || [ -e "$(cc -print-file-name=libtsan.so 2>&1)" ]; }
 
@@ -81,6 +90,8 @@ is_present() {
         bmake:FreeBSD | bmake:NetBSD) true ;; # their make is bmake
         pkg-config:*) has pkg-config || has pkgconf ;;
         cmocka:*) has_cmocka ;;
+        mingw:*) has x86_64-w64-mingw32-gcc ;;
+        wine:*) has_wine ;;
         sanitizers:*) has_sanitizers ;;
         docs-theme:*) [ -f /usr/share/doxygen-awesome-css/doxygen-awesome.css ] ;;
         *) has "$1" ;;
@@ -250,8 +261,10 @@ if [ "$mode" = check ]; then
     exit 0
 fi
 
-# Where nobody packages the theme of the pages, they do without.
-missing=$(printf '%s\n' "$found" | awk '$2 == "missing" && ($1 != "docs-theme" || $3 != "-")')
+# Where nobody packages the theme of the pages, they do without; what builds and runs Windows programs
+# is for one chapter, which says by itself what it lacks.
+missing=$(printf '%s\n' "$found" | awk '
+    $2 == "missing" && ($3 != "-" || $1 !~ /^(docs-theme|mingw|wine)$/)')
 if [ -z "$missing" ]; then
     [ "$mode$go_on" = install0 ] && say "nothing is missing"
     exit 0

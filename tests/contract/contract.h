@@ -88,7 +88,7 @@ enum {
 /** How a row came out. */
 enum symptom {
     HOLDS,
-    SKIPPED,     /* this machine cannot tell; came_back says why */
+    SKIPPED,     /* this machine cannot tell, or not show; came_back says why */
     NOT_STARTED, /* it never said "listening on ADDRESS:PORT" */
     NOT_SERVED,  /* no connection, or no answer, within the patience */
     WRONG_BYTES,
@@ -112,6 +112,9 @@ const char *symptom_in_words(enum symptom s);
 
 enum { CONTRACT_TEXT = 512 };
 
+/** The reason of a row that is skipped because an emulation cannot show it begins with this. */
+#define CONTRACT_NOT_SHOWN "not shown here: "
+
 /** One run of one row against one program. */
 struct contract_run {
     /* Filled in by the caller. Only argv is needed; zero means "as usual". */
@@ -119,7 +122,8 @@ struct contract_run {
     const char *const *ndebug_argv; /* the same program built with -DNDEBUG, NULL: there is none */
     int patience_ms;                /* how long an answer may take; 0: PATIENCE_MS */
     int start_ms;                   /* how long the first line may take; 0: as the harness has it */
-    int stop_signal;                /* what asks it to stop; 0: SIGTERM */
+    int stop_signal;                /* what asks it to stop; 0: as the harness has it */
+    bool by_wine;                   /* a Windows program, run by Wine, also where nobody tells */
     bool sanitized;                 /* its memory figures mean nothing */
     bool blind;                     /* pretend that this system tells nothing about a process */
 

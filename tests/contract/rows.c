@@ -55,6 +55,11 @@ bool skip_row(struct contract_run *run, const char *format, ...)
     return false;
 }
 
+bool not_shown_here(struct contract_run *run, const char *why)
+{
+    return skip_row(run, "%s%s", CONTRACT_NOT_SHOWN, why);
+}
+
 void note(struct contract_run *run, const char *format, ...)
 {
     size_t at = strlen(run->note);
@@ -107,6 +112,11 @@ bool freezes(struct contract_run *run)
 void thaws(struct contract_run *run)
 {
     server_thaw(&run->server);
+}
+
+bool is_by_wine(const struct contract_run *run)
+{
+    return run->by_wine || run->server.wine > 0;
 }
 
 /** The start of the last non-empty line of a text. */
@@ -246,12 +256,12 @@ bool stops(struct contract_run *run, int signo, struct totals *t)
 
 int64_t resident_kib_of(const struct contract_run *run)
 {
-    return run->blind ? -1 : process_resident_kib(run->server.pid);
+    return run->blind ? -1 : server_resident_kib(&run->server);
 }
 
 int fds_of(const struct contract_run *run)
 {
-    return run->blind ? -1 : process_fds(run->server.pid);
+    return run->blind ? -1 : server_fds(&run->server);
 }
 
 /* --- the world around it ---------------------------------------------------------------------- */
@@ -357,7 +367,7 @@ bool sends_raw(struct contract_run *run, struct client *c, const void *buf, size
     return went_well(run, client_send_raw(c, buf, len, patience(run)), "while sending");
 }
 
-bool gets(struct contract_run *run, struct client *c, size_t n)
+bool gets_back(struct contract_run *run, struct client *c, size_t n)
 {
     uint64_t before = c->received;
     enum outcome o = client_expect(c, n, patience(run));

@@ -4,7 +4,8 @@
  * Each verb does one thing with a client or the server and returns true when it went well. When it
  * did not, the verb has already put the verdict and the figures into the run, so a row is a chain:
  *
- *     connects(run, &c) && sends(run, &c, 1000) && gets(run, &c, 1000) && sees_the_end(run, &c);
+ *     connects(run, &c) && sends(run, &c, 1000) && gets_back(run, &c, 1000) &&
+ *         sees_the_end(run, &c);
  *
  * The first failure stays; later ones do not overwrite it.
  */
@@ -33,6 +34,8 @@ void did(struct contract_run *run, const char *format, ...) WORDS_LIKE_PRINTF;
 bool red(struct contract_run *run, enum symptom s, const char *format, ...) RED_LIKE_PRINTF;
 /** This machine cannot tell. Returns false. */
 bool skip_row(struct contract_run *run, const char *format, ...) WORDS_LIKE_PRINTF;
+/** The same for what an emulation cannot show: the reason begins with "not shown here: ". */
+bool not_shown_here(struct contract_run *run, const char *why);
 /** A part of the row was left out, and why. */
 void note(struct contract_run *run, const char *format, ...) WORDS_LIKE_PRINTF;
 
@@ -47,6 +50,8 @@ bool freezes(struct contract_run *run);
 void thaws(struct contract_run *run);
 /** False, with the verdict SERVER_DIED, when it is gone or a sanitizer has spoken. */
 bool still_lives(struct contract_run *run);
+/** True for a Windows program that Wine runs; once it has started. */
+bool is_by_wine(const struct contract_run *run);
 /** Ends the server, whatever state it is in. For rows that start many. */
 void end_server(struct contract_run *run);
 
@@ -71,7 +76,7 @@ struct client new_client(uint32_t seed);
 bool connects(struct contract_run *run, struct client *c);
 bool sends(struct contract_run *run, struct client *c, size_t n);
 bool sends_raw(struct contract_run *run, struct client *c, const void *buf, size_t len);
-bool gets(struct contract_run *run, struct client *c, size_t n);
+bool gets_back(struct contract_run *run, struct client *c, size_t n);
 bool exchanges(struct contract_run *run, struct client *c, size_t n, size_t max_piece);
 bool pings(struct contract_run *run, struct client *c);
 /** Sends, reading nothing, until the server takes no more or `most` bytes are sent. */

@@ -15,7 +15,7 @@ static bool echoes_to_one_who_reads_late(struct contract_run *run)
 {
     struct client c = new_client(77);
     bool ok = connects(run, &c) && floods(run, &c, 8 * MIB) &&
-              gets(run, &c, (size_t)(c.sent - c.received));
+              gets_back(run, &c, (size_t)(c.sent - c.received));
     if (!ok)
         did(run, "sent %" PRIu64 " bytes, as many as fitted, and read only then", c.sent);
     client_close(&c);
@@ -90,7 +90,7 @@ static bool one_batch(struct contract_run *run, struct client *a, struct client 
     bool ok = freezes(run) && sends(run, a, n_a) && sends(run, b, n_b) && arrives(run, a) &&
               arrives(run, b);
     thaws(run);
-    return ok && gets(run, a, n_a) && gets(run, b, n_b);
+    return ok && gets_back(run, a, n_a) && gets_back(run, b, n_b);
 }
 
 void no_cross_talk(struct contract_run *run)
@@ -119,7 +119,7 @@ static bool shuts_then_reads(struct contract_run *run, size_t n, bool in_one_bat
     thaws(run);
     did(run, "sent %" PRIu64 " bytes, shut down its writing side, then began to read%s", c.sent,
         in_one_batch ? "; the server found the bytes and the end at once" : "");
-    ok = ok && gets(run, &c, (size_t)(c.sent - c.received)) && sees_the_end(run, &c);
+    ok = ok && gets_back(run, &c, (size_t)(c.sent - c.received)) && sees_the_end(run, &c);
     client_close(&c);
     return ok;
 }

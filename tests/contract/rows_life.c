@@ -89,10 +89,17 @@ static const struct moment moments[] = {
     {"with one client that has been served", one_served, 2, false, false, true},
 };
 
+/** What asks a server that runs to stop. */
+static int usual_signal(const struct contract_run *run)
+{
+    return run->server.stop_signal != 0 ? run->server.stop_signal : SIGTERM;
+}
+
 static int signal_for(const struct contract_run *run, const struct moment *m)
 {
-    int usual = run->stop_signal != 0 ? run->stop_signal : SIGTERM;
-    if (!m->other || run->stop_signal != 0) /* a platform that names one signal has only that one */
+    int usual = usual_signal(run);
+    /* A platform that names one signal has only that one. */
+    if (!m->other || run->stop_signal != 0 || is_by_wine(run))
         return usual;
     return usual == SIGTERM ? SIGINT : SIGTERM;
 }
@@ -103,9 +110,10 @@ static bool stops_at(struct contract_run *run, const struct moment *m)
     struct totals totals;
     for (int i = 0; i < CROWD; i++)
         c[i] = new_client((uint32_t)i);
+    bool ok = starts(run);
     int signo = signal_for(run, m);
     did(run, "%s came %s", signo == SIGINT ? "SIGINT" : "SIGTERM", m->words);
-    bool ok = starts(run) && m->prepare(run, c) && still_lives(run);
+    ok = ok && m->prepare(run, c) && still_lives(run);
     if (ok && (m->twice || m->frozen))
         (void)kill(run->server.pid, signo); /* it may end at the first one */
     if (ok && m->frozen)
@@ -126,8 +134,7 @@ static void counts_right(struct contract_run *run)
     bool ok = starts(run) && connects(run, &c) && exchanges(run, &c, 5, 5) &&
               shuts_writing(run, &c) && sees_the_end(run, &c) && still_lives(run);
     client_close(&c);
-    if (ok && stops(run, run->stop_signal != 0 ? run->stop_signal : SIGTERM, &t) &&
-        (t.clients != 1 || t.bytes != 5))
+    if (ok && stops(run, usual_signal(run), &t) && (t.clients != 1 || t.bytes != 5))
         (void)red(run, BAD_WORDS,
                   "it said clients %" PRIu64 ", bytes %" PRIu64 "; right is clients 1, bytes 5",
                   t.clients, t.bytes);

@@ -4,7 +4,6 @@
 #include "rows.h"
 
 #include "../harness/clock.h"
-#include "../harness/process.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -137,7 +136,7 @@ void slow_reader_is_isolated(struct contract_run *run)
     if (ok)
         did(run, "sent %" PRIu64 " KiB, read nothing for a while, then read everything",
             slow.sent / KIB);
-    (void)(ok && gets(run, &slow, (size_t)(slow.sent - slow.received)) &&
+    (void)(ok && gets_back(run, &slow, (size_t)(slow.sent - slow.received)) &&
            exchanges(run, &slow, 1, 1));
     (void)still_lives(run);
     end_server(run);
@@ -298,9 +297,9 @@ static bool makes_a_trip(struct contract_run *run, struct client *c, int64_t *ow
 {
     enum { PAUSE_MS = 1 };
     clock_pause_ms(PAUSE_MS);
-    int64_t waited_ns = process_waited_ns(run->server.pid);
+    int64_t waited_ns = server_waited_ns(&run->server);
     enum outcome o = client_ping(c, 1, patience(run), own_ns);
-    *own_ns -= process_waited_ns(run->server.pid) - waited_ns; /* -1 - -1 where nobody tells */
+    *own_ns -= server_waited_ns(&run->server) - waited_ns; /* -1 - -1 where nobody tells */
     return went_well(run, o, "one byte, one answer");
 }
 

@@ -29,7 +29,8 @@ double clock_slowdown(void)
     char *end;
     double factor = strtod(text, &end);
     /* The upper bound keeps "inf" and typing errors from making a deadline overflow. */
-    bool usable = end != text && *end == '\0' && factor > 0.0 && factor <= CLOCK_SLOWDOWN_MAX;
+    bool usable =
+        end != text && *end == '\0' && factor > 0.0 && factor <= (double)CLOCK_SLOWDOWN_MAX;
     return usable ? factor : 1.0;
 }
 

@@ -26,6 +26,13 @@ pid_t process_listening_on(unsigned port);
 /** The same among the members of one process group, its leader first. */
 pid_t process_listening_in_group(unsigned port, pid_t group);
 
+/**
+ * The process that does a part of a Windows program's work: Wine's server, which holds its sockets
+ * and its ports, for all programs of one WINEPREFIX. 0: pid is no program that Wine runs, or this
+ * system does not tell.
+ */
+pid_t process_wineserver_of(pid_t pid);
+
 /** Closes every descriptor of this process from `first` on, but one: for a fork that must keep
  *  nothing of its parent's alive. */
 void process_close_from(int first, int keep);

@@ -322,6 +322,73 @@ pid_t process_listening_on(unsigned port)
     return process_listening_in_group(port, 0);
 }
 
+/* ---- Wine -------------------------------------------------------------------------------- */
+
+/*
+ * A Windows program under Wine is a process whose executable is Wine's loader: "wine64",
+ * "wine64-preloader" or "wine". Wine's server is another process with the same WINEPREFIX.
+ */
+enum { PREFIX_LEN = 1024, ENVIRONMENT_LEN = 65536 };
+
+static bool executable_begins_with(pid_t pid, const char *name)
+{
+    char link[PATH_LEN], path[PATH_LEN];
+    (void)snprintf(link, sizeof link, "/proc/%ld/exe", (long)pid);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n <= 0) {
+        return false;
+    }
+    path[n] = '\0';
+    const char *slash = strrchr(path, '/');
+    return slash != NULL && strncmp(slash + 1, name, strlen(name)) == 0;
+}
+
+/** The value of WINEPREFIX in the environment that a process was started with; "" without. */
+static void prefix_of(pid_t pid, char *prefix, size_t len)
+{
+    static char environment[ENVIRONMENT_LEN]; /* used by one thread: the one that starts servers */
+    static const char name[] = "WINEPREFIX=";
+    ssize_t n = read_proc(pid, "environ", environment, sizeof environment);
+    prefix[0] = '\0';
+    for (const char *at = environment; n > 0 && at < environment + n; at += strlen(at) + 1) {
+        if (strncmp(at, name, sizeof name - 1) == 0) {
+            (void)snprintf(prefix, len, "%s", at + sizeof name - 1);
+        }
+    }
+}
+
+struct wine_search {
+    char prefix[PREFIX_LEN];
+    pid_t found;
+};
+
+/** False, which ends the search, when it is the server of that prefix. */
+static bool is_other_than_wineserver(const char *name, void *arg)
+{
+    struct wine_search *search = arg;
+    char prefix[PREFIX_LEN];
+    pid_t pid = (pid_t)strtol(name, NULL, 10);
+    if (!executable_begins_with(pid, "wineserver")) {
+        return true;
+    }
+    prefix_of(pid, prefix, sizeof prefix);
+    if (strcmp(prefix, search->prefix) == 0) {
+        search->found = pid;
+    }
+    return search->found == 0;
+}
+
+pid_t process_wineserver_of(pid_t pid)
+{
+    struct wine_search search = {.found = 0};
+    if (!executable_begins_with(pid, "wine") || executable_begins_with(pid, "wineserver")) {
+        return 0;
+    }
+    prefix_of(pid, search.prefix, sizeof search.prefix);
+    (void)for_each_entry(0, ".", is_other_than_wineserver, &search);
+    return search.found;
+}
+
 /* ---- Descriptors of this process --------------------------------------------------------- */
 
 void process_close_from(int first, int keep)

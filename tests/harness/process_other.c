@@ -79,6 +79,14 @@ pid_t process_listening_on(unsigned port)
     return process_listening_in_group(port, 0);
 }
 
+/* ---- Wine -------------------------------------------------------------------------------- */
+
+pid_t process_wineserver_of(pid_t pid)
+{
+    (void)pid;
+    return 0;
+}
+
 /* ---- Descriptors of this process --------------------------------------------------------- */
 
 enum { DESCRIPTORS_MAX = 65536 };

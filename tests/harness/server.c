@@ -140,7 +140,7 @@ static int begin(struct server *s, const struct server_spec *spec, char *why, si
     s->pid = s->child = p.child;
     s->guard = p.guard;
     s->guard_fd = p.guard_fd;
-    s->stop_signal = spec->stop_signal != 0 ? spec->stop_signal : SIGTERM;
+    s->stop_signal = spec->stop_signal;
     s->output = output_new(p.out_fd, p.err_fd);
     if (s->output == NULL) {
         (void)snprintf(why, why_len, "no memory to start %s", spec->argv[0]);
@@ -188,6 +188,10 @@ int server_start(struct server *s, const struct server_spec *spec, char *why, si
     }
     pid_t listener = process_listening_in_group(s->port, s->child);
     s->pid = listener > 0 ? listener : s->child;
+    s->wine = process_wineserver_of(s->pid);
+    if (s->stop_signal == 0) {
+        s->stop_signal = s->wine > 0 ? SIGINT : SIGTERM;
+    }
     return 0;
 }
 
@@ -201,6 +205,34 @@ int server_run_to_end(struct server *s, const struct server_spec *spec, struct s
     }
     end_and_tell(s, deadline_in_ms(spec->start_ms != 0 ? spec->start_ms : START_MS), end);
     return 0;
+}
+
+/* ---- Figures ----------------------------------------------------------------------------- */
+
+/** The sum of both; -1 when one is not known. */
+static int64_t sum(int64_t own, int64_t helper)
+{
+    return own < 0 || helper < 0 ? -1 : own + helper;
+}
+
+int64_t server_cpu_ns(const struct server *s)
+{
+    return sum(process_cpu_ns(s->pid), s->wine > 0 ? process_cpu_ns(s->wine) : 0);
+}
+
+int64_t server_waited_ns(const struct server *s)
+{
+    return sum(process_waited_ns(s->pid), s->wine > 0 ? process_waited_ns(s->wine) : 0);
+}
+
+int64_t server_resident_kib(const struct server *s)
+{
+    return sum(process_resident_kib(s->pid), s->wine > 0 ? process_resident_kib(s->wine) : 0);
+}
+
+int server_fds(const struct server *s)
+{
+    return (int)sum(process_fds(s->pid), s->wine > 0 ? process_fds(s->wine) : 0);
 }
 
 /* ---- Freezing ---------------------------------------------------------------------------- */

@@ -8,7 +8,8 @@
  * process kills that group when the test itself dies, however it dies, so that nothing outlives it.
  *
  * The process that listens need not be the child: under Wine, or behind a shell script, it is
- * somebody else. `pid` is always the one that listens; figures and signals go to it.
+ * somebody else. `pid` is always the one that listens; figures and signals go to it. Under Wine it
+ * is the Windows program, although its sockets lie in another process, `wine`.
  */
 #ifndef HARNESS_SERVER_H
 #define HARNESS_SERVER_H
@@ -32,7 +33,8 @@ struct server_spec {
     rlim_t max_fds;
     rlim_t max_address_space;
 
-    int stop_signal; /* what asks it to stop: 0 means SIGTERM (Wine will want SIGINT)   */
+    int stop_signal; /* what asks it to stop: 0 means SIGTERM, or SIGINT for a program that
+                        Wine runs: there it arrives as Ctrl-C, and SIGTERM would kill   */
     int start_ms;    /* how long the first line may take: 0 means 5,000 ms; it is scaled */
 };
 
@@ -40,6 +42,7 @@ struct server {
     /* Its processes. */
     pid_t pid;    /* the one that listens                                 */
     pid_t child;  /* the one that was forked; its group is the server's   */
+    pid_t wine;   /* Wine's server, where it does a part of the work; or 0 */
     pid_t guard;  /* kills the group when this test dies                  */
     int guard_fd; /* the guard waits at the other end of this pipe        */
 
@@ -89,6 +92,15 @@ bool server_is_alive(struct server *s, int *status);
 
 /** Brings out, err and banner up to date with what it has said, without waiting. */
 void server_read_output(struct server *s);
+
+/**
+ * What it uses, as in process.h; of a program that Wine runs it is the sum of its own and of Wine's
+ * server, which holds its sockets. -1 where this system does not tell.
+ */
+int64_t server_cpu_ns(const struct server *s);
+int64_t server_waited_ns(const struct server *s);
+int64_t server_resident_kib(const struct server *s);
+int server_fds(const struct server *s);
 
 /** SIGSTOP to the whole group, and wait until it has taken effect. 0, or -1 at the deadline. */
 int server_freeze(struct server *s, int64_t deadline_ns);

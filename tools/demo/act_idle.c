@@ -111,7 +111,7 @@ static void let_it_settle(struct clients *c)
     do {
         meter_start(&meter, c->orders.server);
         clock_pause_ms(SETTLE_MS);
-    } while (meter_percent(&meter) >= BURNS_PERCENT && deadline_left_ms(deadline_ns) > 0);
+    } while (meter_percent(&meter) >= (double)BURNS_PERCENT && deadline_left_ms(deadline_ns) > 0);
 }
 
 static void measure_idle(struct clients *c)
@@ -226,7 +226,7 @@ static const char *word_of(const struct news *news)
         return words[news->phase];
     if (news->idle_percent < 0)
         return "";
-    return news->idle_percent >= BURNS_PERCENT ? "burns" : "rests";
+    return news->idle_percent >= (double)BURNS_PERCENT ? "burns" : "rests";
 }
 
 static const char *answer_in_words(const struct news *news, char buf[FIGURE])
@@ -252,7 +252,7 @@ static void draw(const struct news *news, struct row *row)
     screen_cell(row->text, sizeof row->text, "  ", 2);
     (void)snprintf(row->word, sizeof row->word, "%s", word_of(news));
     if (news->phase == IDLE_OVER && news->idle_percent >= 0)
-        row->tone = news->idle_percent >= BURNS_PERCENT ? TONE_BAD : TONE_GOOD;
+        row->tone = news->idle_percent >= (double)BURNS_PERCENT ? TONE_BAD : TONE_GOOD;
 }
 
 static bool event(const struct news *was, const struct news *now, char *words, size_t len)

@@ -113,7 +113,7 @@ static bool resets(struct clients *c)
             return false;
         c->news.resets++;
         clients_tell(c);
-        clock_pause_ms((int)(BREATH_MS * c->orders.scale)); /* so that eyes can follow */
+        clock_pause_ms((int)((double)BREATH_MS * c->orders.scale)); /* so that eyes can follow */
     }
     return true;
 }
@@ -145,7 +145,7 @@ static bool half_closes(struct clients *c)
             return false;
         c->news.half_closes++;
         clients_tell(c);
-        clock_pause_ms((int)(BREATH_MS * c->orders.scale));
+        clock_pause_ms((int)((double)BREATH_MS * c->orders.scale));
     }
     return true;
 }

@@ -15,6 +15,9 @@
 
 enum { LOOK_MS = 100, GRACE_MS = 15000, NAME_WIDTH = 24, NAME = 64, INTERVAL_MS = 1800 };
 
+/* No times are shown of it, so a crowd that takes Wine long to accept would show nothing more. */
+enum { IDLE_BY_WINE = 200 };
+
 static const struct act *const acts[ACTS] = {&act_silent, &act_idle, &act_rude};
 
 void words_add(char *words, size_t len, const char *format, ...)
@@ -79,6 +82,8 @@ static int begin_group(struct stage *s, size_t first, size_t count)
         struct orders orders = {.scale = turn_scale(play, s->act),
                                 .idle = play->idle_most,
                                 .emulated = play->records[i].emulation != NULL};
+        if (play->records[i].step->windows && orders.idle > IDLE_BY_WINE)
+            orders.idle = IDLE_BY_WINE;
         if (silent->starved_by > 0) /* more would not even be accepted */
             orders.idle = silent->starved_by;
         if (lane_order(&s->lanes[i], &orders, play->why) != 0)
@@ -177,7 +182,8 @@ int play_all(struct play *play)
             return result;
         screen_say("%s", act->repeat);
         if (screen_is_live())
-            clock_pause_ms((int)(INTERVAL_MS * play->scale)); /* time to read the last picture */
+            clock_pause_ms(
+                (int)((double)INTERVAL_MS * play->scale)); /* time to read the last picture */
     }
     return PLAY_OVER;
 }

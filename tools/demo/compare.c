@@ -78,7 +78,7 @@ static double idle_percent(struct clients *c)
     struct meter meter;
     clock_pause_ms(SETTLE_MS);
     meter_start(&meter, c->orders.server);
-    clock_pause_ms(IDLE_LEAST_MS + (int)(IDLE_MS * c->orders.scale));
+    clock_pause_ms(IDLE_LEAST_MS + (int)((double)IDLE_MS * c->orders.scale));
     return meter_percent(&meter);
 }
 
@@ -371,7 +371,8 @@ static void print_many_clients(const struct play *play)
         begin_line(line, play->records[i].step);
         screen_cell(line, LINE, number(median_of(busy_served, i), 0, cell), -9);
         screen_cell(line, LINE, count_in_words((int64_t)median_of(trips, i), cell), -9);
-        screen_cell(line, LINE, number(first > 0 ? median_of(trips, i) / first : UNKNOWN, 2, cell),
+        screen_cell(line, LINE,
+                    number(first > 0 ? median_of(trips, i) / first : (double)UNKNOWN, 2, cell),
                     -10);
         screen_cell(line, LINE, count_in_words((int64_t)median_of(threads, i), cell), -10);
         screen_cell(line, LINE, number(median_of(kib, i), 1, cell), -12);
@@ -416,7 +417,7 @@ static void print_calls_of(const struct play *play, size_t i)
 {
     char line[LINE], cell[FIGURE];
     struct calls calls = {.each = UNKNOWN};
-    bool burns = median_of(idle_cpu, i) >= BURNS_PERCENT;
+    bool burns = median_of(idle_cpu, i) >= (double)BURNS_PERCENT;
     if (!burns)
         calls_count(&calls, play->records[i].step, play->build, play->scale);
     if (burns || calls.each >= RESTLESS)

@@ -180,20 +180,34 @@ static const char *pretended_system(void)
     return name != NULL && *name != '\0' ? name : NULL;
 }
 
-static bool runs_here(const struct step *step)
-{
-    const char *pretended = pretended_system();
-    if (pretended == NULL)
-        return step_runs_here(step);
-    return step->needs == NULL || strcmp(step->needs, pretended) == 0;
-}
-
 static const char *emulation_of(const struct step *step)
 {
     const char *pretended = pretended_system();
-    if (pretended == NULL)
+    if (pretended == NULL || step->windows)
         return step_emulation(step);
     return step->lacks != NULL && strcmp(step->lacks, pretended) == 0 ? step->instead : NULL;
+}
+
+/*
+ * Why a step takes no part, in few words; NULL: it does. A Windows program takes a while to start:
+ * those that have one client at a time would only show again what 01/1 shows. Where we pretend to
+ * be on another system, we do not ask what Windows programs need there.
+ */
+static const char *why_left_out(const struct step *step, const struct options *o)
+{
+    const char *pretended = pretended_system();
+    bool for_another = pretended == NULL
+                           ? step->needs != NULL && !step_runs_here(step)
+                           : step->needs != NULL && strcmp(step->needs, pretended) != 0;
+    if (for_another)
+        return step->needs;
+    if (step->windows && o->compare)
+        return NULL; /* as an emulation: see below */
+    if (step->windows && step_breaks(step, "silent_peer_blocks_nobody") != NULL)
+        return "as 01/1";
+    if (step->windows && (pretended != NULL || !step_runs_here(step)))
+        return "no mingw-w64 or no Wine here";
+    return NULL;
 }
 
 /* Figures of an emulation would be compared with those of kernels: then it does not take part. */
@@ -202,49 +216,76 @@ static void choose_steps(struct play *play, const struct options *o)
     for (size_t i = 0; i < step_count && play->count < LANES_MOST; i++) {
         const struct step *step = &all_steps[i];
         const char *emulation = emulation_of(step);
-        if (!is_of_chapter(step, o->chapter) || !runs_here(step))
+        if (!is_of_chapter(step, o->chapter) || (emulation != NULL && o->compare) ||
+            why_left_out(step, o) != NULL)
             continue;
-        if (emulation == NULL || !o->compare)
-            play->records[play->count++] = (struct record){.step = step, .emulation = emulation};
+        play->records[play->count++] = (struct record){.step = step, .emulation = emulation};
     }
 }
 
-/* "04/1, 04/2 (Linux)": the steps that are for one system stand together in the table. */
-static void say_who_is_left_out(const char *chapter)
+/* "04/1, 04/2 (Linux), 06/2 (as 01/1)": steps with the same reason stand together. */
+struct left_out {
+    char words[ROW_TEXT];
+    char reason[ROW_TEXT]; /* of the last step; "": there is none yet */
+};
+
+static void close_reason(struct left_out *l)
 {
-    char words[ROW_TEXT] = "";
-    const char *needs = NULL;
-    for (size_t i = 0; i < step_count; i++) {
-        const struct step *step = &all_steps[i];
-        if (!is_of_chapter(step, chapter) || runs_here(step))
-            continue;
-        if (needs != NULL && strcmp(needs, step->needs) != 0)
-            words_add(words, sizeof words, " (%s)", needs);
-        words_add(words, sizeof words, "%s%s/%d", needs != NULL ? ", " : "", step->chapter,
-                  step->number);
-        needs = step->needs;
-    }
-    if (needs != NULL)
-        screen_say("Left out, as they are for other systems: %s (%s).", words, needs);
+    if (l->reason[0] != '\0')
+        words_add(l->words, sizeof l->words, " (%s)", l->reason);
 }
 
-/* Only from compare: the acts have them. */
-static void say_who_is_emulated(const char *chapter)
+static void leave_out(struct left_out *l, const struct step *step, const char *reason)
 {
-    char words[ROW_TEXT] = "";
-    const struct step *last = NULL;
+    if (strcmp(l->reason, reason) != 0)
+        close_reason(l);
+    words_add(l->words, sizeof l->words, "%s%s/%d", l->words[0] != '\0' ? ", " : "", step->chapter,
+              step->number);
+    (void)snprintf(l->reason, sizeof l->reason, "%s", reason);
+}
+
+static void say_who_is_left_out(const struct options *o)
+{
+    struct left_out systems = {.words = ""}, others = {.words = ""};
     for (size_t i = 0; i < step_count; i++) {
         const struct step *step = &all_steps[i];
-        if (!is_of_chapter(step, chapter) || !runs_here(step) || emulation_of(step) == NULL)
-            continue;
-        words_add(words, sizeof words, "%s%s/%d", last != NULL ? ", " : "", step->chapter,
-                  step->number);
-        last = step;
+        const char *why = is_of_chapter(step, o->chapter) ? why_left_out(step, o) : NULL;
+        if (why != NULL)
+            leave_out(step->windows ? &others : &systems, step, why);
     }
-    if (last != NULL)
-        screen_say("Left out, as their figures would be those of the emulation: %s (%s: emulated "
-                   "%s).",
-                   words, last->queue, emulation_of(last));
+    close_reason(&systems);
+    close_reason(&others);
+    if (systems.words[0] != '\0')
+        screen_say("Left out, as they are for other systems: %s.", systems.words);
+    if (others.words[0] != '\0')
+        screen_say("Left out of chapter 06: %s.", others.words);
+}
+
+static void say_emulated(struct left_out *emulated)
+{
+    close_reason(emulated);
+    if (emulated->words[0] != '\0')
+        screen_say("Left out, as their figures would be those of the emulation: %s.",
+                   emulated->words);
+    *emulated = (struct left_out){.words = ""};
+}
+
+/* Only from compare: the acts have them. A sentence for each queue. */
+static void say_who_is_emulated(const struct options *o)
+{
+    struct left_out emulated = {.words = ""};
+    char reason[ROW_TEXT];
+    for (size_t i = 0; i < step_count; i++) {
+        const struct step *step = &all_steps[i];
+        if (!is_of_chapter(step, o->chapter) || emulation_of(step) == NULL ||
+            why_left_out(step, o) != NULL)
+            continue;
+        (void)snprintf(reason, sizeof reason, "%s: emulated %s", step->queue, emulation_of(step));
+        if (emulated.reason[0] != '\0' && strcmp(emulated.reason, reason) != 0)
+            say_emulated(&emulated);
+        leave_out(&emulated, step, reason);
+    }
+    say_emulated(&emulated);
 }
 
 /* ---- the beginning and the end --------------------------------------------------------------- */
@@ -273,11 +314,11 @@ static int ended(const struct play *play, int result)
     return 128 + stop_signal();
 }
 
-static int show_acts(struct play *play, const char *chapter)
+static int show_acts(struct play *play, const struct options *o)
 {
     screen_say("%zu echo servers, three acts, %.0f seconds. All that you see is measured now.",
-               play->count, play->scale * SECONDS);
-    say_who_is_left_out(chapter);
+               play->count, play->scale * (double)SECONDS);
+    say_who_is_left_out(o);
     int result = play_all(play);
     if (result == PLAY_OVER) {
         table_print(play);
@@ -286,11 +327,11 @@ static int show_acts(struct play *play, const char *chapter)
     return result;
 }
 
-static int show_figures(struct play *play, const char *chapter)
+static int show_figures(struct play *play, const struct options *o)
 {
     screen_title("The steps in figures");
-    say_who_is_left_out(chapter);
-    say_who_is_emulated(chapter);
+    say_who_is_left_out(o);
+    say_who_is_emulated(o);
     return compare(play);
 }
 
@@ -304,7 +345,7 @@ int main(int argc, char *argv[])
     go_to_root(argv[0], build);
     const char *wanted = getenv("STEPS_BUILD");
     struct play play = {.build = wanted != NULL && *wanted != '\0' ? wanted : build,
-                        .scale = (double)options.seconds / SECONDS,
+                        .scale = (double)options.seconds / (double)SECONDS,
                         .rounds = (int)options.rounds,
                         .records = records};
     choose_steps(&play, &options);
@@ -320,6 +361,6 @@ int main(int argc, char *argv[])
     }
     stop_catch();
     screen_open(play.count);
-    return ended(&play, options.compare ? show_figures(&play, options.chapter)
-                                        : show_acts(&play, options.chapter));
+    return ended(&play,
+                 options.compare ? show_figures(&play, &options) : show_acts(&play, &options));
 }

@@ -32,7 +32,7 @@ double meter_percent(const struct meter *m)
 {
     int64_t cpu_ns = meter_cpu_ns(m);
     int64_t wall_ns = clock_now_ns() - m->wall_ns;
-    return cpu_ns < 0 || wall_ns <= 0 ? UNKNOWN : 100.0 * (double)cpu_ns / (double)wall_ns;
+    return cpu_ns < 0 || wall_ns <= 0 ? (double)UNKNOWN : 100.0 * (double)cpu_ns / (double)wall_ns;
 }
 
 /* ---- context switches ------------------------------------------------------------------------ */

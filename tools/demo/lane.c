@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STOP_MS = 5000 };
+enum { STOP_MS = 5000, WINDOWS_START_MS = 20000 };
 
 static const double NS_PER_MS = 1e6;
 
@@ -128,9 +128,10 @@ int lane_fork(struct lane *lane, const struct step *step, clients_story *story, 
 
 int lane_start(struct lane *lane, const char *build, char *why)
 {
-    char path[WHY];
-    const char *argv[] = {step_path(lane->step, build, path, sizeof path), NULL};
-    const struct server_spec spec = {.argv = argv};
+    struct step_command command;
+    const struct server_spec spec = {.argv = step_command(lane->step, build, &command),
+                                     .start_ms = lane->step->windows ? WINDOWS_START_MS : 0,
+                                     .stop_signal = lane->step->windows ? SIGINT : 0};
     return server_start(&lane->server, &spec, why, WHY);
 }
 

@@ -44,5 +44,5 @@ void stop_ignore(void)
 
 int stop_signal(void)
 {
-    return signal_seen;
+    return (int)signal_seen; /* the type is long on FreeBSD */
 }

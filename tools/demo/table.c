@@ -30,7 +30,8 @@ static const struct {
     {"03", 1, "03/2 poll"},    {"03", 2, "04/1 epoll"},   {"04", 1, "04/2 edges"},
     {"04", 2, "04/3 threads"}, {"04", 3, "04/4 no lock"}, {"04", 4, "05 kqueue"},
     {"05", 1, "05/2 edges"},   {"05", 2, "05/3 threads"}, {"05", 3, "05/4 all"},
-    {"05", 4, "06 completed"},
+    {"05", 4, "06 completed"}, {"06", 1, "06/4 a port"},  {"06", 4, "06/5 accept"},
+    {"06", 5, "06/6 threads"}, {"06", 6, "07 one queue"},
 };
 
 static void add_cure(char *line, size_t len, const struct step *step)
@@ -154,7 +155,7 @@ static void print_reservations(const struct play *play)
     for (size_t i = 0; i < play->count; i++) {
         double percent = play->records[i].act[ACT_IDLE].idle_percent;
         is_told = is_told && percent >= 0;
-        is_busy = is_busy || (percent >= BURNS_PERCENT && percent < BUSY_PERCENT);
+        is_busy = is_busy || (percent >= (double)BURNS_PERCENT && percent < (double)BUSY_PERCENT);
     }
     if (!is_told)
         screen_say("-: this system does not tell the processor time of another process.");
