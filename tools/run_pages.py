@@ -13,6 +13,7 @@ are. More words may follow, in any order:
     stop       no command; ^C for the peer started last (else for the server), and what it then says
     varies     all numbers are masked, and where lines are wrapped does not matter
     linux      runs on Linux only
+    wine       runs where Windows programs can be built and are run by Wine (chapters/06_iocp/wine.sh)
     timeout=N  seconds for each command (120)
 
 Ports, pids, durations, sizes and percentages are masked on both sides, and so is whether a queue
@@ -41,7 +42,7 @@ import pagelib
 COMMAND_S = 120.0      # for a command that should end by itself, and for a server to listen
 ANSWER_S = 10.0        # for lines that a running program should have printed by now
 QUIET_S = 0.3          # no new output for so long: it has said what it has to say (only --update)
-WORDS = {'console', 'server', 'peer', 'stop', 'varies', 'linux'}
+WORDS = {'console', 'server', 'peer', 'stop', 'varies', 'linux', 'wine'}
 
 # What only tells that something was built before, or where: it depends on the past, not on the page.
 BUILD_LINE = re.compile(r"^\s*(CC|CXX|LD|AR|LINK|RANLIB|GEN)\s+\S+\s*$"
@@ -56,6 +57,7 @@ MASKS = [
     (re.compile(r'(?<![\w.])\d[\d,]*(?:\.\d+)?\s*[kKMGT]i?B(?!\w)'), '<size>'),
     (re.compile(r'(?<![\w.])\d[\d,]*(?:\.\d+)?\s*%'), '<percent>'),
     (re.compile(r'^(kqueue: )(?:native|emulated .*)$'), r'\1<native or emulated>'),
+    (re.compile(r'^(IOCP: )(?:native|emulated .*)$'), r'\1<native or emulated>'),
     (re.compile(r'^g?make(?:\[\d+\])?: \*\*\* \[(?:[^:\]]*:\d+: )?'), 'make: *** ['),
 ]
 VARYING = [(re.compile(r'-?\d(?:[\d.,]*\d)?'), '<n>'), (re.compile(r'([-#=─█])\1+'), r'\1\1'),
@@ -127,6 +129,10 @@ def recorded(expected, actual):
 
 # ---- programs -----------------------------------------------------------------------------------
 
+# A page looks for its server by name. The machine may run others of that name, which are not meant.
+OWN_PGREP = 'pgrep() { command pgrep -s "$PAGE_SESSIONS" "$@"; }\n'
+
+
 class Program:
     """A command that runs in a session of its own, and what it has printed so far."""
     running = []
@@ -137,11 +143,13 @@ class Program:
         if state:
             script = '(exit $PAGE_STATUS)\n%ss=$?; pwd >%s; exit $s\n' % (script, shlex.quote(state.path))
             env = dict(env, PAGE_STATUS=str(state.status))
+        sessions = ['0'] + [str(program.process.pid) for program in Program.running]
+        env = dict(env, PAGE_SESSIONS=','.join(sessions))
         self.said, self.changed = b'', time.monotonic()
         self.news = threading.Condition()
         self.command = command
         self.process = subprocess.Popen(
-            [shutil.which('bash') or 'sh', '-c', script], cwd=folder, stdin=subprocess.DEVNULL,
+            [shutil.which('bash') or 'sh', '-c', OWN_PGREP + script], cwd=folder, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, start_new_session=True)
         Program.running.append(self)
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -242,7 +250,8 @@ class Block:
         words = fence.words()
         self.first, self.last, self.indent = fence.first, fence.last, fence.indent
         self.kind = next((k for k in ('server', 'peer', 'stop') if k in words), 'plain')
-        self.varies, self.linux, self.seconds = 'varies' in words, 'linux' in words, COMMAND_S
+        self.varies, self.seconds = 'varies' in words, COMMAND_S
+        self.linux, self.wine = 'linux' in words, 'wine' in words
         self.trouble = None if fence.last is not None else 'this block is never closed'
         self.commands = []
         for word in words:
@@ -292,13 +301,43 @@ class Block:
         return [(' ' * self.indent + line).rstrip() for line in lines]
 
 
+class Wine:
+    """What runs Windows programs, for all pages: asked once, and made ready before its first program."""
+    answer = None
+
+    @classmethod
+    def is_here(cls, tree, env):
+        if cls.answer is None:
+            cls.answer = cls.ask(tree, env, 'tools/need.sh', 'x86_64-w64-mingw32-gcc') == '' and \
+                cls.ask(tree, env, cls.script(), '--check') == 'wine' and \
+                cls.ask(tree, env, cls.script(), '--start') == ''
+        return cls.answer
+
+    @classmethod
+    def end(cls, tree, env):
+        if cls.answer:
+            cls.ask(tree, env, cls.script(), '--end')
+
+    @staticmethod
+    def script():
+        return 'chapters/06_iocp/wine.sh'
+
+    @staticmethod
+    def ask(tree, env, script, word):
+        """What the script says on stdout; None when it fails."""
+        run = subprocess.run(['sh', script, word], cwd=tree, env=env, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        return run.stdout.decode('utf-8', 'replace').strip() if run.returncode == 0 else None
+
+
 class Runner:
     """Runs one page."""
 
     def __init__(self, page, tree, env, update):
         self.page, self.tree, self.env, self.update = page, tree, env, update
         self.kept = []          # (program, block, command): the server first, then the peers
-        self.failures = self.count = self.skipped = 0
+        self.failures = self.count = 0
+        self.skipped = {}       # why: how many commands
 
     def fail(self, line, words, diff=()):
         self.failures += 1
@@ -306,6 +345,9 @@ class Runner:
         for text in diff:
             print('      ' + text)
         sys.stdout.flush()
+
+    def skip(self, block, why):
+        self.skipped[why] = self.skipped.get(why, 0) + len(block.commands)
 
     def compare(self, block, command, before, after):
         """Compares one command's output with the page; under --update, notes what to write instead."""
@@ -460,7 +502,9 @@ class Runner:
             if block.trouble:
                 self.fail(block.first, block.trouble)
             elif block.linux and not sys.platform.startswith('linux'):
-                self.skipped += len(block.commands)
+                self.skip(block, 'Linux only')
+            elif block.wine and not Wine.is_here(self.tree, self.env):
+                self.skip(block, 'no Windows programs here')
             elif block.kind == 'plain':
                 self.run_plain(block)
             elif block.kind == 'stop':
@@ -523,6 +567,8 @@ def environment():
            if k not in ('GUESS', 'PLAIN', 'MAKEFLAGS', 'MFLAGS', 'MAKELEVEL', 'MAKEOVERRIDES', 'MAKE_TERMERR',
                         'MAKE_TERMOUT', 'PORT', 'CH', 'STEP', 'ROW', 'SAN', 'COLUMNS', 'CLICOLOR_FORCE',
                         'PAGES', 'BASH_ENV', 'ENV', 'CDPATH', 'OLDPWD', 'GIT_DIR', 'GIT_WORK_TREE')}
+    # The copy's Windows programs share the world of files that Wine has made for the tree itself.
+    env.setdefault('WINEPREFIX_OF_PROJECT', os.path.join(pagelib.root(), 'build', 'wine'))
     env.update(NO_COLOR='1', TERM='dumb', TZ='UTC', LC_ALL='C.UTF-8' if sys.platform.startswith('linux') else 'C')
     return env
 
@@ -541,6 +587,7 @@ def main(words):
     atexit.register(finish_all)
     top = pagelib.root()
     tree = os.path.join(top, 'build', 'pages', 'tree')
+    atexit.register(lambda: Wine.end(tree, environment()))
     turn = take_turns(top)
     copy_tree(top, tree)
     if not build(tree, environment()):
@@ -549,12 +596,12 @@ def main(words):
     for page in pagelib.chosen_pages(top, names):
         runner, since = Runner(page, tree, environment(), update), time.monotonic()
         runner.run(top)
-        if runner.count or runner.failures:
+        if runner.count or runner.failures or runner.skipped:
             pages += 1
             print('%-5s %s: %d command%s, %.1f s%s' % (
                 'FAIL' if runner.failures else 'ok', page, runner.count, '' if runner.count == 1 else 's',
                 time.monotonic() - since,
-                ', %d skipped (Linux only)' % runner.skipped if runner.skipped else ''), flush=True)
+                ''.join(', %d skipped (%s)' % (n, why) for why, n in runner.skipped.items())), flush=True)
         failures += runner.failures
         count += runner.count
     print('pages: %d pages, %d commands, %d failed, %.0f s' % (pages, count, failures,
