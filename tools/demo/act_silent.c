@@ -15,6 +15,9 @@
 enum { SILENT_MOST = 6, PIECES_BEFORE = 3, PIECES_EACH = 2, PIECES_AFTER = 3 };
 enum { PIECE_MS = 700, VISITS_PER_PIECE = 5, CONNECT_MS = 2000 };
 
+/* An emulation may be slow, and how slow says nothing. So nobody is called starved before this. */
+enum { EMULATION_MS = 1500, LOOK_AGAIN_MS = 20 };
+
 _Static_assert(PIECES_BEFORE + SILENT_MOST * PIECES_EACH + PIECES_AFTER == STRIP,
                "the picture has a character for each piece");
 
@@ -22,11 +25,22 @@ enum { SERVED = '+', STARVED = '.' };
 
 /* ---- the clients ----------------------------------------------------------------------------- */
 
-static bool spend_pieces(struct clients *c, struct visitors *v, int pieces)
+/* One piece. Beside an emulated server it lasts longer when *served has not grown in it. */
+static bool spend_piece(struct clients *c, struct visitors *v, const int *served)
+{
+    int before = *served;
+    bool well = visitors_spend(v, c, clock_now_ns() + clients_time_ns(c, PIECE_MS));
+    int64_t until_ns = deadline_in_ms(c->orders.emulated ? EMULATION_MS : 0);
+    while (well && *served == before && deadline_left_ms(until_ns) > 0)
+        well = visitors_spend(v, c, deadline_in_ms(LOOK_AGAIN_MS));
+    return well;
+}
+
+static bool spend_pieces(struct clients *c, struct visitors *v, const int *served, int pieces)
 {
     for (int i = 0; i < pieces; i++) {
         int before = c->news.served;
-        if (!visitors_spend(v, c, clock_now_ns() + clients_time_ns(c, PIECE_MS)))
+        if (!spend_piece(c, v, served))
             return false;
         char *strip = c->news.strip;
         strip[strlen(strip)] = c->news.served > before ? SERVED : STARVED;
@@ -51,7 +65,7 @@ static bool play_silent(struct clients *c, struct visitors *v, struct client *si
     if (!silent_comes(c, silent))
         return false;
     visitors_new_era(v);
-    bool well = spend_pieces(c, v, PIECES_EACH);
+    bool well = spend_pieces(c, v, &v->served_in_era, PIECES_EACH);
     *serves = v->served_in_era > 0;
     return well;
 }
@@ -72,7 +86,7 @@ static void silent_story(struct clients *c)
     bool serves[SILENT_MOST];
     struct visitors visitors;
     visitors_open(&visitors, clients_time_ns(c, PIECE_MS / VISITS_PER_PIECE));
-    bool well = spend_pieces(c, &visitors, PIECES_BEFORE);
+    bool well = spend_pieces(c, &visitors, &c->news.served, PIECES_BEFORE);
     int count = 0;
     for (; well && count < SILENT_MOST; count++)
         well = play_silent(c, &visitors, &silent[count], &serves[count]);
@@ -81,7 +95,7 @@ static void silent_story(struct clients *c)
     while (count > 0)
         client_close(&silent[--count]);
     c->news.silent = 0;
-    (void)(well && spend_pieces(c, &visitors, PIECES_AFTER));
+    (void)(well && spend_pieces(c, &visitors, &c->news.served, PIECES_AFTER));
     visitors_close(&visitors, c, clock_now_ns() + clients_time_ns(c, PIECE_MS));
 }
 
