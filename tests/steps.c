@@ -299,7 +299,7 @@ const char *step_path(const struct step *step, const char *build, char *buf, siz
 }
 
 const char *const *step_command(const struct step *step, const char *build,
-                                struct step_command *command)
+                                struct step_start *command)
 {
     size_t n = 0;
     memset(command, 0, sizeof *command);

@@ -79,7 +79,7 @@ const char *step_banner(const struct step *step, char *buf, size_t len);
 const char *step_path(const struct step *step, const char *build, char *buf, size_t len);
 
 /** The words that start a step: its program, or what runs it and its program. */
-struct step_command {
+struct step_start {
     const char *argv[8]; /* ends with NULL; there is room for four more words */
     size_t words;
     char program[512], runner[512];
@@ -92,6 +92,6 @@ struct step_command {
  * @return command->argv
  */
 const char *const *step_command(const struct step *step, const char *build,
-                                struct step_command *command);
+                                struct step_start *command);
 
 #endif

@@ -163,7 +163,7 @@ static void row_of_a_step(void **state)
 {
     const struct pair *p = *state;
     const struct broken_row *broken = step_breaks(p->step, p->row->name);
-    struct step_command usual, ndebug;
+    struct step_start usual, ndebug;
     struct contract_run run = {.argv = step_command(p->step, build, &usual),
                                .patience_ms = broken != NULL ? PATIENCE_BROKEN_MS : PATIENCE_MS,
                                .start_ms = p->step->windows ? WINDOWS_START_MS : 0,
@@ -216,7 +216,7 @@ static void start_step(struct server *s, const char *chapter, int number, struct
                        const char *first, const char *second)
 {
     char why[256] = "";
-    struct step_command command;
+    struct step_start command;
     const struct step *step = step_find(chapter, number);
     assert_non_null(step);
     spec.argv = step_command(step, build, &command);

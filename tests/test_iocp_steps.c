@@ -60,7 +60,7 @@ static const char *why_not(void)
 /* ---- a step ---------------------------------------------------------------------------------- */
 
 /* The step with words of its own behind it; NULL ends them. */
-static struct server_spec spec_of(int number, struct step_command *command, const char *first,
+static struct server_spec spec_of(int number, struct step_start *command, const char *first,
                                   const char *second)
 {
     const struct step *step = step_find("06", number);
@@ -75,7 +75,7 @@ static struct server_spec spec_of(int number, struct step_command *command, cons
 
 static void start_it(struct server *s, int number, const char *first, const char *second)
 {
-    struct step_command command;
+    struct step_start command;
     struct server_spec spec = spec_of(number, &command, first, second);
     char why[256] = "";
     if (server_start(s, &spec, why, sizeof why) < 0)
@@ -122,7 +122,7 @@ static void expect_service(int seed)
 static void expect_refusal(int number, const char *first, const char *second, int status,
                            const char *word)
 {
-    struct step_command command;
+    struct step_start command;
     struct server_spec spec = spec_of(number, &command, first, second);
     struct server_end end;
     spec.bare = true;

@@ -128,7 +128,7 @@ int lane_fork(struct lane *lane, const struct step *step, clients_story *story, 
 
 int lane_start(struct lane *lane, const char *build, char *why)
 {
-    struct step_command command;
+    struct step_start command;
     const struct server_spec spec = {.argv = step_command(lane->step, build, &command),
                                      .start_ms = lane->step->windows ? WINDOWS_START_MS : 0,
                                      .stop_signal = lane->step->windows ? SIGINT : 0};
