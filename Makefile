@@ -215,7 +215,7 @@ ifneq ($(strip $(CH)$(STEP)$(ROW)),)
 test: choices setup-for-tests chosen-steps contract-test
 	@$(run_tests) test_contract
 else
-test: setup-for-tests all ndebug-chapters
+test: setup-for-tests all ndebug-steps
 	@$(run_tests)
 endif
 
@@ -235,13 +235,13 @@ ifneq ($(filter ndebug_still_serves,$(or $(strip $(ROW)),ndebug_still_serves)),)
 endif
 
 without_assertions = $(MAKE) NDEBUG=1 SAN= CFLAGS='$(CFLAGS)'
-ndebug-chapters:
-	@+$(without_assertions) chapters
+ndebug-steps:
+	@+$(without_assertions) steps
 
 contract-test: libraries
 	@+$(in_tests) '../$(OUT)/tests/test_contract' $(built_on)
 
-.PHONY: check test choices setup-for-tests chosen-steps ndebug-chapters contract-test
+.PHONY: check test choices setup-for-tests chosen-steps ndebug-steps contract-test
 
 # ---- teach ---------------------------------------------------------------------------------------
 ## teach
