@@ -225,7 +225,7 @@ static void make_ready(const struct step *step)
 {
     char command[WHY_LEN], nothing[2];
     (void)snprintf(command, sizeof command,
-                   "sh chapters/%s/wine.sh --start </dev/null >/dev/null 2>&1", step->folder);
+                   "sh chapters/%s/wine.sh --start </dev/null >/dev/null", step->folder);
     (void)ask(command, nothing, sizeof nothing); /* if it fails, the first program says why */
 }
 

@@ -101,6 +101,7 @@ lock_prefix() {
 make_prefix() {
     lock_prefix
     if [ ! -f "$WINEPREFIX/made" ]; then
+        echo "wine.sh: Wine makes its files for this course, once; that takes some ten seconds" >&2
         end_server
         rm -rf "$WINEPREFIX"
         mkdir -p "$WINEPREFIX"
