@@ -52,7 +52,7 @@ if grep -qE '^#include (<winsock2.h>|"wintcp.h")' "$source"; then
     compiler="\`command -v x86_64-w64-mingw32-gcc || echo gcc\`"
     libraries="-static -lws2_32"
     program=$program.exe
-    rm -f "$folder"/tcp.[ch] # which others include on POSIX systems only
+    rm -f "$folder"/tcp.c # others call it on POSIX systems only
 fi
 files=$(cd "$folder" && echo *.[ch])
 cat >"$folder/Makefile" <<MAKEFILE
