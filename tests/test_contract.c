@@ -420,16 +420,32 @@ static int run_groups(void)
     return failed;
 }
 
-/** contract.tsv beside the program, so that each build has its own. */
+/** contract.tsv beside the program, so that each build has its own. It has another name until it is
+ *  whole, for somebody may look into it meanwhile. */
+static void tsv_path(const char *program, const char *end, char path[PATH_LEN])
+{
+    const char *slash = strrchr(program, '/');
+    int folder = slash != NULL ? (int)(slash - program) : 1;
+    (void)snprintf(path, PATH_LEN, "%.*s/contract.tsv%s", folder, slash != NULL ? program : ".",
+                   end);
+}
+
 static void open_tsv(const char *program)
 {
     char path[PATH_LEN];
-    const char *slash = strrchr(program, '/');
-    int folder = slash != NULL ? (int)(slash - program) : 1;
-    (void)snprintf(path, sizeof path, "%.*s/contract.tsv", folder, slash != NULL ? program : ".");
+    tsv_path(program, ".new", path);
     tsv = fopen(path, "w");
     if (tsv == NULL)
         print_message("# note: %s cannot be written, so the matrix stays as it was\n", path);
+}
+
+static void close_tsv(const char *program)
+{
+    char path[PATH_LEN], whole[PATH_LEN];
+    tsv_path(program, ".new", path);
+    tsv_path(program, "", whole);
+    if (tsv != NULL && (fclose(tsv) != 0 || rename(path, whole) != 0))
+        print_message("# note: %s cannot be written, so the matrix stays as it was\n", whole);
 }
 
 int main(int argc, char **argv)
@@ -450,7 +466,6 @@ int main(int argc, char **argv)
         open_tsv(argv[0]);
     collect_tests();
     int failed = run_groups();
-    if (tsv != NULL)
-        (void)fclose(tsv);
+    close_tsv(argv[0]);
     return failed;
 }
