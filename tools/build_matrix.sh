@@ -8,8 +8,8 @@
 #
 # Each build has a folder of its own, build/matrix/NAME, here and in the chapters. Status 0: all is
 # well; 1: something is not, and the report says what; 77: no compiler is here.
-# The Windows programs of chapter 06 are built beside gcc only, by mingw-w64, which is a gcc; they are
-# started where Wine can run them.
+# The Windows programs of chapter 06 are built beside gcc only, by mingw-w64, which is a gcc, and at the
+# two ends, -O0 and -O3, since each takes long; they are started where Wine can run them.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -28,7 +28,7 @@ trap 'rm -f $fifo' EXIT
 
 make_in() {
     # No compiler for Windows programs: then the chapter leaves them out.
-    case $compiler in gcc) no_windows='' ;; *) no_windows=FIND_W=w=false ;; esac
+    case $compiler$level in gcc0 | gcc3) no_windows='' ;; *) no_windows=FIND_W=w=false ;; esac
     "$MAKE" -s ${no_windows:+"$no_windows"} -j"$jobs" -C "$1" "$2" BUILD="$3" CC="$compiler" CFLAGS="$flags" WERROR=1
 }
 
