@@ -307,6 +307,19 @@ static bool has_mark(const char *pid, const char *mark)
     return found;
 }
 
+/* Wine's own helpers stay for some seconds, whoever's environment they had: wine.sh ends them. */
+static bool is_of_wine(const char *pid)
+{
+    static const char system_folder[] = "C:\\windows\\system32\\";
+    char path[PATH], command[sizeof system_folder] = "";
+    (void)snprintf(path, sizeof path, "/proc/%.20s/cmdline", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd >= 0 ? read(fd, command, sizeof command - 1) : 0;
+    if (fd >= 0)
+        (void)close(fd);
+    return len > 0 && strcmp(command, system_folder) == 0;
+}
+
 /* How many processes have our mark; -1 where the system does not tell. */
 static int count_marked(void)
 {
@@ -319,7 +332,7 @@ static int count_marked(void)
         return -1;
     for (struct dirent *e = readdir(processes); e != NULL; e = readdir(processes))
         if (e->d_name[0] >= '0' && e->d_name[0] <= '9')
-            count += has_mark(e->d_name, mark);
+            count += has_mark(e->d_name, mark) && !is_of_wine(e->d_name);
     (void)closedir(processes);
     return count;
 }

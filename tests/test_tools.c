@@ -33,7 +33,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TEXT = 32768, NAME = 1024, WATCHDOG_S = 180, ENOUGH_MS = 20000, CLOSED_FD = -1 };
+enum { TEXT = 32768, NAME = 1024, WATCHDOG_S = 480, ENOUGH_MS = 20000, CLOSED_FD = -1 };
 
 static char said[TEXT]; /* what the last command has said, both streams   */
 static int said_status;
