@@ -224,8 +224,8 @@ static int ask(const char *command, char *line, size_t len)
 static void make_ready(const struct step *step)
 {
     char command[WHY_LEN], nothing[2];
-    (void)snprintf(command, sizeof command,
-                   "sh chapters/%s/wine.sh --start </dev/null >/dev/null", step->folder);
+    (void)snprintf(command, sizeof command, "sh chapters/%s/wine.sh --start </dev/null >/dev/null",
+                   step->folder);
     (void)ask(command, nothing, sizeof nothing); /* if it fails, the first program says why */
 }
 
