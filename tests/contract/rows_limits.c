@@ -102,13 +102,18 @@ static bool come_and_go(struct contract_run *run, size_t n)
     return ok;
 }
 
-/** Descriptors are closed a moment after the client has seen its end: waits for it. */
-static bool gives_back(struct contract_run *run, int before)
+/** Many clients come and go, and then the server must hold as many descriptors as before. They are
+ *  closed a moment after the client has seen its end: waits for it. */
+static bool keeps_none_of_1000(struct contract_run *run, int before, int *after)
 {
+    for (int done = 0; done < LEAK_CONNECTS; done += LEAK_AT_ONCE)
+        if (!come_and_go(run, LEAK_AT_ONCE))
+            return false;
     int64_t deadline_ns = patience(run);
     int now = fds_of(run);
     for (; now > before && deadline_left_ms(deadline_ns) > 0; now = fds_of(run))
         clock_pause_ms(1);
+    *after = now;
     if (now > before)
         return red(run, LEAKS_DESCRIPTORS, "%d descriptors before, %d afterwards", before, now);
     return true;
@@ -149,9 +154,15 @@ void no_fd_leak(struct contract_run *run)
             before = now;
     did(run, "%d clients, %d at a time, were served and left: politely, by half-close, by RST",
         (int)LEAK_CONNECTS, (int)LEAK_AT_ONCE);
-    for (int done = 0; ok && done < LEAK_CONNECTS; done += LEAK_AT_ONCE)
-        ok = come_and_go(run, LEAK_AT_ONCE);
-    (void)(ok && gives_back(run, before));
+    int after = before;
+    if (!ok || keeps_none_of_1000(run, before, &after) || run->symptom != LEAKS_DESCRIPTORS)
+        return;
+    /* Wine counts its own: a thread that it starts late holds some. Those stay as they are when
+       the next thousand comes; what a server leaks grows with every thousand. */
+    if (run->by_wine) {
+        run->symptom = HOLDS;
+        (void)keeps_none_of_1000(run, after, &after);
+    }
 }
 
 /* --- processor time --------------------------------------------------------------------------- */
