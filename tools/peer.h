@@ -65,6 +65,7 @@ struct kind {
     const char *does;                               /* in plain words */
     bool for_ever;                                  /* without -s it lives until Ctrl-C */
     bool answer_is_due;                             /* a server that closes does wrong */
+    unsigned breath_ms;                             /* between connecting and the first byte */
     size_t question;                                /* ping, drip: bytes per round trip */
     short (*wants)(const struct peer *p);           /* events for poll() */
     void (*ready)(struct crowd *c, struct peer *p); /* called when there are such events */

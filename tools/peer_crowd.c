@@ -277,6 +277,7 @@ int crowd_run(const struct options *options, const struct kind *kind)
                 options->count);
     }
     say_hello(&crowd);
+    clock_pause_ms((int)kind->breath_ms);
     crowd.started_ns = clock_now_ns();
     crowd_live(&crowd, interrupt_fd);
     good = kind->verdict == NULL || kind->verdict(&crowd);
