@@ -192,8 +192,7 @@ static short half_wants(const struct peer *p)
 static void half_ready(struct crowd *crowd, struct peer *p)
 {
     (void)crowd;
-    if (p->asked_ns == 0)
-        p->asked_ns = clock_now_ns();
+    p->asked_ns = clock_now_ns(); /* a sign of life: patience begins anew */
     if (!p->half_closed)
         give(p, HALF_BYTES);
     if (!p->done && !p->half_closed && p->c.sent == HALF_BYTES) {
