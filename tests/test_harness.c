@@ -150,6 +150,30 @@ static void reads_a_banner_and_the_last_line_of_a_windows_program(void **state)
     assert_int_equal(end.status, 128 + SIGTERM);
 }
 
+/* What Wine's server does to a program that is slow to go; the signal is ours here. */
+static void kills_it_like_wine(const char *says, struct server_end *end)
+{
+    char why[WHY_LEN];
+    struct server *s = new_server();
+    assert_int_equal(start_saying(says, s, why), 0);
+    s->wine = s->pid;
+    s->stop_signal = SIGKILL;
+    server_stop(s, soon(), end);
+    assert_true(end->in_time);
+}
+
+static void what_wine_kills_behind_its_totals_has_ended_well(void **state)
+{
+    (void)state;
+    struct server_end end;
+    kills_it_like_wine("listening on 127.0.0.1:80\\ntotals: clients 1, bytes 5\\n", &end);
+    assert_int_equal(end.status, 0);
+    assert_true(end.unseen);
+    kills_it_like_wine("listening on 127.0.0.1:80\\n", &end);
+    assert_int_equal(end.status, 128 + SIGKILL);
+    assert_false(end.unseen);
+}
+
 static void a_silent_program_is_refused_in_words(void **state)
 {
     (void)state;
@@ -550,6 +574,7 @@ int main(int argc, char **argv)
         TEST(accepts_the_first_lines_it_should),
         TEST(refuses_other_first_lines_in_words),
         TEST(reads_a_banner_and_the_last_line_of_a_windows_program),
+        TEST(what_wine_kills_behind_its_totals_has_ended_well),
         TEST(a_silent_program_is_refused_in_words),
         TEST(a_program_that_ends_is_refused_with_its_last_words),
         TEST(a_missing_program_is_refused_with_the_system_s_reason),

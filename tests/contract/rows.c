@@ -244,12 +244,14 @@ bool stops(struct contract_run *run, int signo, struct totals *t)
         (void)red(run, BAD_STATUS, "it still ran %.1f s after signal %d",
                   (double)run->patience_ms * clock_slowdown() / 1000.0, signo);
     else if (end.status >= 128)
-        (void)red(run, BAD_STATUS, "signal %d ended it (%s) before it could say its totals",
-                  end.status - 128, strsignal(end.status - 128));
+        (void)red(run, BAD_STATUS, "signal %d ended it (%s); its last line on stdout was \"%s\"",
+                  end.status - 128, strsignal(end.status - 128), end.totals);
     else if (end.status != 0)
         (void)red(run, BAD_STATUS, "after signal %d it ended with status %d", signo, end.status);
     else if (!read_totals(end.totals, t))
         (void)red(run, BAD_WORDS, "its last line on stdout was \"%s\"", end.totals);
+    if (end.unseen)
+        note(run, "Wine killed it after it had said its totals, so its status was not seen");
     server_kill(&run->server);
     return run->symptom == HOLDS;
 }

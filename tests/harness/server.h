@@ -69,6 +69,7 @@ struct server {
 /** How a server ended. */
 struct server_end {
     bool in_time;     /* false: it had to be killed                                           */
+    bool unseen;      /* Wine let nobody see its exit status, which is told as 0              */
     int status;       /* exit status, or 128 + signal                                         */
     char totals[128]; /* its last line on stdout, "" when there was none                      */
 };
