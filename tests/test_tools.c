@@ -391,6 +391,19 @@ static void launch_keeps_the_status_of_the_server(void **state)
     expect("test ! -e \"$COPY/port\"", 0, "");
 }
 
+/* The words behind `sh -c ...` are its own; one of them makes the launcher think of Windows. */
+static void launch_forgives_what_wine_kills_behind_its_totals(void **state)
+{
+    (void)state;
+    static const char says[] = "totals: clients 1, bytes 2";
+    expect("\"$LAUNCH\" \"$COPY/port\" sh -c 'echo totals: clients 1, bytes 2; kill -9 $$' x.exe",
+           0, says);
+    expect("\"$LAUNCH\" \"$COPY/port\" sh -c 'echo totals: clients 1, bytes 2; kill -9 $$' x",
+           128 + SIGKILL, says);
+    expect("\"$LAUNCH\" \"$COPY/port\" sh -c 'echo of it; kill -9 $$' x.exe", 128 + SIGKILL,
+           "of it");
+}
+
 static void launch_leaves_the_port_of_a_later_server(void **state)
 {
     (void)state;
@@ -751,6 +764,7 @@ int main(void)
         claim(launch_notes_the_port_and_passes_the_totals_on),
         claim(launch_hands_sigterm_on),
         claim(launch_keeps_the_status_of_the_server),
+        claim(launch_forgives_what_wine_kills_behind_its_totals),
         claim(launch_leaves_the_port_of_a_later_server),
         claim(bare_make_says_what_is_next),
         claim(help_fits_a_terminal_and_lists_what_exists),

@@ -72,7 +72,13 @@ serves() {
     kill -$stop_signal $server 2>/dev/null
     last=$(cat <&3)
     exec 3<&-
-    wait $server && [ $peer_status = 0 ] && case $last in *"totals: clients"*) ;; *) false ;; esac
+    wait $server
+    case $?:$1 in
+    0:*) ;;
+    137:*.exe) ;; # Wine's server was faster (tools/launch.c); what counts is its last line
+    *) return 1 ;;
+    esac
+    [ $peer_status = 0 ] && case $last in *"totals: clients"*) ;; *) false ;; esac
 }
 
 limit=

@@ -12,12 +12,15 @@
  * words. A signal that a process has sent (kill, make) reaches the launcher alone: it hands it on.
  *
  * Wine ends a Windows program at SIGTERM without a word, and hands it SIGINT as Ctrl-C: so what is
- * handed on to PROGRAM.exe is always SIGINT.
+ * handed on to PROGRAM.exe is always SIGINT. And Wine's server kills a program that has taken its leave
+ * and is still there half a second later (Wine, server/process.c, process_sigkill()). On a busy machine
+ * that hits one which has said its totals and is only being taken apart: it has ended well.
  *
  * make, which waits for us, gets Ctrl-C as well. GNU make stumbles ("wait: No child processes")
  * when its child ends before its own handler runs, so after a signal the launcher ends a bit later.
  *
- * The launcher's status is the server's: its exit status, or 128 + the signal that ended it.
+ * The launcher's status is the server's: its exit status, or 128 + the signal that ended it; 0 for a
+ * Windows program that was killed behind its totals.
  */
 #include <errno.h>
 #include <signal.h>
@@ -36,6 +39,15 @@ enum { LINE_MAX_BYTES = 256, CANNOT_RUN = 127, SIGNALLED = 128, LINGER_MS = 100 
 static volatile sig_atomic_t server;
 static volatile sig_atomic_t interrupted;
 static bool is_for_windows; /* set before the handler is */
+
+/* What its stdout has told so far. */
+struct told {
+    const char *port_file;
+    unsigned port;      /* 0: its first line named none                  */
+    bool first, totals; /* is this its first line? was the last one the totals? */
+    char line[LINE_MAX_BYTES];
+    size_t len;
+};
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
@@ -123,32 +135,38 @@ static void pass_on(const char *buf, size_t len)
     }
 }
 
-/* Reads until the server has closed its stdout. Returns its port, 0 when it never said one. */
-static unsigned watch_output(int fd, const char *port_file)
+/* Called at the end of each line. What a line has too much is not kept. */
+static void learn_line(struct told *told)
 {
-    char buf[4096], line[LINE_MAX_BYTES];
-    size_t line_len = 0;
-    bool first_line = true;
-    unsigned port = 0;
+    told->line[told->len] = '\0';
+    told->len = 0;
+    told->totals = strncmp(told->line, "totals: clients ", strlen("totals: clients ")) == 0;
+    if (told->first && (told->port = port_in(told->line)) != 0)
+        write_port(told->port_file, told->port);
+    told->first = false;
+}
+
+static void learn(struct told *told, const char *buf, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (buf[i] == '\n')
+            learn_line(told);
+        else if (told->len < sizeof told->line - 1)
+            told->line[told->len++] = buf[i];
+}
+
+/* Reads until the server has closed its stdout. */
+static void watch_output(int fd, struct told *told)
+{
+    char buf[4096];
     for (;;) {
         ssize_t n = read(fd, buf, sizeof buf);
         if (n < 0 && errno == EINTR)
             continue; /* a signal: the server has it too, and its last words are still to come */
         if (n <= 0)
-            return port;
-        for (ssize_t i = 0; i < n && first_line; i++) {
-            if (buf[i] != '\n' && line_len < sizeof line - 1) {
-                line[line_len++] = buf[i];
-                continue;
-            }
-            line[line_len] = '\0';
-            first_line = false;
-            port = port_in(line);
-            if (port != 0)
-                write_port(port_file, port);
-        }
-        pass_on(buf,
-                (size_t)n); /* after the file: who sees the line may look for the port at once */
+            return;
+        learn(told, buf, (size_t)n); /* first the file: who sees the line may look for the port */
+        pass_on(buf, (size_t)n);
     }
 }
 
@@ -208,9 +226,12 @@ int main(int argc, char *argv[])
         fprintf(stderr, "launch: cannot start %s: %s\n", argv[2], strerror(errno));
         return 1;
     }
-    unsigned port = watch_output(fd, argv[1]);
+    struct told told = {.port_file = argv[1], .first = true};
+    watch_output(fd, &told);
     int status = wait_for_server();
-    forget_port(argv[1], port);
+    forget_port(argv[1], told.port);
+    if (is_for_windows && told.totals && status == SIGNALLED + SIGKILL)
+        status = 0;
     if (interrupted) {
         struct timespec linger = {.tv_nsec = LINGER_MS * 1000000L};
         (void)nanosleep(&linger, NULL); /* cut short by another signal: as good */
