@@ -12,15 +12,16 @@
  * words. A signal that a process has sent (kill, make) reaches the launcher alone: it hands it on.
  *
  * Wine ends a Windows program at SIGTERM without a word, and hands it SIGINT as Ctrl-C: so what is
- * handed on to PROGRAM.exe is always SIGINT. And Wine's server kills a program that has taken its leave
- * and is still there half a second later (Wine, server/process.c, process_sigkill()). On a busy machine
- * that hits one which has said its totals and is only being taken apart: it has ended well.
+ * handed on to PROGRAM.exe is always SIGINT. And Wine's server kills a program that has taken its
+ * leave and is still there half a second later (Wine, server/process.c, process_sigkill()). On a
+ * busy machine that hits one which has said its totals and is only being taken apart: it has ended
+ * well.
  *
  * make, which waits for us, gets Ctrl-C as well. GNU make stumbles ("wait: No child processes")
  * when its child ends before its own handler runs, so after a signal the launcher ends a bit later.
  *
- * The launcher's status is the server's: its exit status, or 128 + the signal that ended it; 0 for a
- * Windows program that was killed behind its totals.
+ * The launcher's status is the server's: its exit status, or 128 + the signal that ended it; 0 for
+ * a Windows program that was killed behind its totals.
  */
 #include <errno.h>
 #include <signal.h>
