@@ -44,8 +44,9 @@ static bool is_for_windows; /* set before the handler is */
 /* What its stdout has told so far. */
 struct told {
     const char *port_file;
-    unsigned port;      /* 0: its first line named none                  */
-    bool first, totals; /* is this its first line? was the last one the totals? */
+    unsigned port; /* 0: its first line named none */
+    bool first;    /* no line has ended yet        */
+    bool totals;   /* the last one was the totals  */
     char line[LINE_MAX_BYTES];
     size_t len;
 };
