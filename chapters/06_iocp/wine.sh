@@ -45,6 +45,15 @@ find_wine() {
     [ -n "$wine" ] && [ -n "$server" ]
 }
 
+# Wine must map a page at 0x7ffe0000, where Windows programs read the time. Debian's wine64 stands
+# at a fixed address below it, and the kernel begins its heap up to 1 GiB further up, at random. Once
+# in some thousand starts the heap lies on that page, and Wine ends with status 1, without a word
+# (virtual_alloc_first_teb: c0000018). So: no random addresses, where this system lets us choose.
+find_steady() {
+    steady=
+    ! setarch -R true 2>/dev/null || steady='setarch -R'
+}
+
 use_prefix_of_project() {
     here=$(cd "$(dirname "$0")" && pwd)
     root=$here
@@ -106,7 +115,7 @@ make_prefix() {
         rm -rf "$WINEPREFIX"
         mkdir -p "$WINEPREFIX"
         start_server
-        "$wine" wineboot -i </dev/null >/dev/null 2>&1 || {
+        $steady "$wine" wineboot -i </dev/null >/dev/null 2>&1 || {
             echo "wine.sh: Wine could not make its prefix in $WINEPREFIX" >&2
             exit 1
         }
@@ -142,10 +151,13 @@ if ! find_wine; then
 fi
 [ "$1" != --check ] || { echo wine && exit 0; }
 use_prefix_of_project
+find_steady
 [ -f "$WINEPREFIX/made" ] || make_prefix
 start_server
 if [ "$1" = --start ]; then
-    in_clean_world "$wine" hostname </dev/null >/dev/null 2>&1 || : # any program brings up Wine's own ones
+    # Any program brings up Wine's own ones.
+    # shellcheck disable=SC2086 # $steady is two words or none
+    in_clean_world $steady "$wine" hostname </dev/null >/dev/null 2>&1 || :
     exit 0
 fi
-exec "$wine" "$@"
+exec $steady "$wine" "$@"

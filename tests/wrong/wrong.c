@@ -130,8 +130,6 @@ static char *room(struct client *c, size_t *len)
         c->buf = more != NULL ? more : c->buf;
     }
     *len = c->size - c->held;
-    if (bug == bug_greedy && *len > 16)
-        *len = 16; /* small pieces: so it takes long enough to be seen with any client */
     return *len > 0 ? c->buf + c->held : NULL;
 }
 
@@ -157,6 +155,14 @@ static bool fill_client(struct client *c)
     return got > 0;
 }
 
+/** Stays with a client until that one pauses: also where the client is slower than this server. */
+static bool says_more(const struct client *c)
+{
+    enum { PAUSE_MS = 100 };
+    struct pollfd one = {.fd = c->fd, .events = POLLIN};
+    return poll(&one, 1, PAUSE_MS) > 0;
+}
+
 /** What poll() has found out about a client. */
 static void serve(struct client *c, short found)
 {
@@ -169,7 +175,8 @@ static void serve(struct client *c, short found)
         more = fill_client(c);
     if (bug == bug_one_buffer && more)
         return; /* receives from everybody first; the answers are sent in the next round */
-    while (c->fd >= 0 && c->held > 0 && flush_client(c) && bug == bug_greedy && c->held == 0)
+    while (c->fd >= 0 && c->held > 0 && flush_client(c) && bug == bug_greedy && c->held == 0 &&
+           says_more(c))
         (void)fill_client(c);
 }
 
