@@ -4,7 +4,7 @@
 #   carry.sh            copies each born file forward into every later carried/ that holds it
 #   carry.sh --check    copies nothing; fails where a copy differs, and names both files
 #
-# A file is born in the first chapter that holds it as its own (in its folder or in labs/). Work
+# A file is born in the first chapter that holds it as its own (in its folder, in labs/ or windows/). Work
 # is always done there. A copy that differs and was edited by hand is never overwritten: the
 # edit would be lost.
 
@@ -22,7 +22,7 @@ esac
 birthplace() {
     for folder in chapters/*/; do
         case $1 in "$folder"*) return ;; esac
-        for born in "$folder${1##*/}" "${folder}labs/${1##*/}"; do
+        for born in "$folder${1##*/}" "${folder}labs/${1##*/}" "${folder}windows/${1##*/}"; do
             [ ! -f "$born" ] || { echo "$born" && return; }
         done
     done
