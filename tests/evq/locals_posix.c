@@ -1,0 +1,98 @@
+/*
+ * locals: UNIX sockets are stream sockets as well: connected at once, with a name and no port.
+ * locals_windows.c stands in where there are none.
+ */
+#include "evq_case.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static evq_sock listener, client, server;
+static struct sockaddr_un name;
+static char folder[64];
+
+/* A new folder, so that nobody else has a socket of this name. */
+static void choose_name(void)
+{
+    (void)snprintf(folder, sizeof folder, "/tmp/evq_local.XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    name.sun_family = AF_UNIX;
+    (void)snprintf(name.sun_path, sizeof name.sun_path, "%s/socket", folder);
+}
+
+static void remove_name(void)
+{
+    (void)unlink(name.sun_path); /* in one test there is none */
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static evq_fd open_socket(void)
+{
+    evq_fd fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void open_local_listener(void)
+{
+    evq_fd fd = open_socket();
+    choose_name();
+    assert_int_equal(bind(fd, (const struct sockaddr *)&name, sizeof name), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    attach(&listener, fd);
+}
+
+static void a_unix_socket_connects_and_carries_bytes(void **state)
+{
+    char got[8];
+    (void)state;
+    open_local_listener();
+    attach(&client, open_socket());
+    evq_accept(&listener, &ops[0]);
+    evq_connect(&client, &ops[1], (const struct sockaddr *)&name, sizeof name);
+    evq_send(&client, &ops[2], "abc", 3);
+    for (int i = 0; i < 3; i++)
+        (void)take_any();
+    remove_name();
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ops[i].err, EVQ_OK);
+    attach(&server, ops[0].accepted);
+    evq_recv(&server, &ops[3], got, sizeof got);
+    take_with(&ops[3], EVQ_OK);
+    assert_int_equal(ops[3].nbytes, 3);
+    assert_memory_equal(got, "abc", 3);
+}
+
+static void a_unix_socket_has_no_port(void **state)
+{
+    uint16_t port = 7;
+    (void)state;
+    open_local_listener();
+    remove_name();
+    assert_int_equal(evq_tcp_port(listener.fd, &port), EVQ_ENOTSUP);
+    assert_int_equal(port, 7);
+}
+
+static void a_name_where_no_socket_is_refuses(void **state)
+{
+    (void)state;
+    choose_name();
+    attach(&client, open_socket());
+    evq_connect(&client, &ops[0], (const struct sockaddr *)&name, sizeof name);
+    take_with(&ops[0], EVQ_ECONNREFUSED);
+    assert_int_equal(ops[0].os_err, ENOENT);
+    remove_name();
+}
+
+int run_locals(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_unix_socket_connects_and_carries_bytes),
+        TEST(a_unix_socket_has_no_port),
+        TEST(a_name_where_no_socket_is_refuses),
+    };
+    return RUN("local sockets", tests);
+}

@@ -1,0 +1,51 @@
+#!/bin/sh
+# wine_suite.sh: the suite of evq on the backend of Windows: cross-built, and run by Windows itself or by
+# Wine (chapters/06_iocp/wine.sh).
+#
+#   wine_suite.sh DIR              builds and runs it; what is built goes to DIR
+#   wine_suite.sh DIR --build      builds only: DIR/test_evq.exe
+#
+# Says what the tests say (TAP, with CMOCKA_MESSAGE_OUTPUT=TAP). Where the compiler, cmocka or Wine is
+# missing it says so in one line, and ends with status 77.
+set -eu
+
+dir=${1:?usage: wine_suite.sh DIR [--build]}
+here=$(cd "$(dirname "$0")" && pwd)
+evq=$here/../../chapters/07_crossplatform/evq
+wine=${WINE_RUN:-$here/../../chapters/06_iocp/wine.sh}
+cc=${MINGW_CC:-x86_64-w64-mingw32-gcc}
+std="-std=c11 -D_WIN32_WINNT=0x0602 -DWIN32_LEAN_AND_MEAN"
+warn="-Wall -Wextra -Wpedantic -Wshadow -Wconversion"
+[ "${WERROR:-0}" = 0 ] || warn="$warn -Werror"
+
+command -v "$cc" >/dev/null || {
+    echo "wine_suite.sh: no compiler for Windows here ($cc)" >&2
+    exit 77
+}
+"$here/mingw_cmocka.sh" "$dir/cmocka"
+
+# Options first, and then each source becomes an object named after it.
+compile() {
+    for source in $sources; do
+        object=$dir/$(basename "$source" .c).o
+        objects="$objects $object"
+        # shellcheck disable=SC2086 # lists of options
+        "$cc" $std $warn ${CFLAGS:--O2 -g} "$@" -c -o "$object" "$source"
+    done
+}
+
+objects=
+sources=$(ls "$evq"/src/evq.c "$evq"/src/evq_backends.c "$evq"/src/evq_errors.c \
+    "$evq"/src/evq_iocp.c "$evq"/src/evq_sockets.c "$evq"/src/evq_timers.c "$evq"/src/evq_windows.c)
+compile -I"$evq/include"
+sources="$here/../harness/clock.c $here/../test_evq.c"
+for source in "$here"/*.c; do
+    case $source in *_posix.c) ;; *) sources="$sources $source" ;; esac
+done
+compile -I"$here/.." -I"$here" -I"$evq/include" -I"$evq/src" -isystem "$dir/cmocka/include"
+# shellcheck disable=SC2086
+"$cc" -static ${CFLAGS:--O2 -g} -o "$dir/test_evq.exe" $objects "$dir/cmocka/libcmocka.a" -lws2_32 -pthread
+
+[ "${2-}" != --build ] || exit 0
+"$wine" --check >/dev/null || exit
+exec "$wine" "$dir/test_evq.exe"
