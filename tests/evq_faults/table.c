@@ -1,0 +1,351 @@
+/*
+ * table.c: see table.h. The errors are those of the man pages of Linux and of POSIX.
+ *
+ * Left out are the errors that only a mistake of the program, or of the library, can bring:
+ *
+ *   EBADF, EFAULT, ENOTSOCK   wrong arguments. A descriptor that somebody else has closed is in the
+ *                             suite (test_evq). EBADF of a wait is here: then the queue is broken
+ *   EINVAL                    the same, where no row says why it can come all the same
+ *   EISCONN, EALREADY,        a second connect on one socket, which evq_connect() refuses before
+ *   EDESTADDRREQ, EMSGSIZE    the system does; datagrams
+ *   ELOOP, EEXIST, ENOENT     of epoll_ctl: attached twice, or never
+ *   EAGAIN                    where it is the usual answer each run meets the kernel's own. The
+ *                             rows that have it are lies; the edge that was lost is asked for again
+ *   ENOSR, EPROTOTYPE ...     other protocols than TCP
+ *
+ * EPOLL_CTL_DEL has no row: but for wrong arguments it cannot fail (it allocates nothing, and the
+ * page's ENOMEM and ENOSPC are those of ADD).
+ */
+#include "table.h"
+
+#include <errno.h>
+#include <evq.h>
+
+#define UNNOTICED(call, err)               \
+    {                                      \
+        call, err, INSTEAD, UNSEEN, EVQ_OK \
+    }
+#define UNNOTICED_AFTER(call, err)       \
+    {                                    \
+        call, err, AFTER, UNSEEN, EVQ_OK \
+    }
+#define REPORTED(call, err, result)       \
+    {                                     \
+        call, err, INSTEAD, FAILS, result \
+    }
+#define PERHAPS(call, err, result)           \
+    {                                        \
+        call, err, INSTEAD, MAY_FAIL, result \
+    }
+
+const struct row table[] = {
+    /* Memory: in evq_open() and evq_attach(), nowhere else. */
+    REPORTED(CALL_CALLOC, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_REALLOC, ENOMEM, EVQ_ENOMEM),
+
+    /* Sockets before they are attached. */
+    REPORTED(CALL_SOCKET, EACCES, EVQ_EACCES),
+    REPORTED(CALL_SOCKET, EAFNOSUPPORT, EVQ_ENOTSUP),
+    REPORTED(CALL_SOCKET, EPROTONOSUPPORT, EVQ_ENOTSUP),
+    REPORTED(CALL_SOCKET, EMFILE, EVQ_EMFILE),
+    REPORTED(CALL_SOCKET, ENFILE, EVQ_EMFILE),
+    REPORTED(CALL_SOCKET, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_SOCKET, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_BIND, EACCES, EVQ_EACCES),
+    REPORTED(CALL_BIND, EADDRINUSE, EVQ_EADDR),
+    REPORTED(CALL_BIND, EADDRNOTAVAIL, EVQ_EADDR),
+    REPORTED(CALL_BIND, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_LISTEN, EADDRINUSE, EVQ_EADDR),
+    REPORTED(CALL_LISTEN, EOPNOTSUPP, EVQ_ENOTSUP),
+    REPORTED(CALL_LISTEN, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_GETSOCKNAME, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_SET_REUSE, ENOPROTOOPT, EVQ_ENOTSUP),
+    REPORTED(CALL_SET_REUSE, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_SET_V6ONLY, ENOPROTOOPT, EVQ_ENOTSUP),
+    REPORTED(CALL_SET_V6ONLY, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_SET_NODELAY, ENOPROTOOPT, EVQ_ENOTSUP),
+    REPORTED(CALL_SET_NODELAY, ENOBUFS, EVQ_ENOMEM),
+
+    /* Attaching. EPERM: a filter of the container, or a security module. */
+    REPORTED(CALL_GET_TYPE, ENOPROTOOPT, EVQ_ENOTSUP),
+    REPORTED(CALL_GET_TYPE, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_GET_LISTENS, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_GET_LISTENS, EPERM, EVQ_EACCES),
+    REPORTED(CALL_GET_STATUS, EPERM, EVQ_EACCES),
+    REPORTED(CALL_GET_FLAGS, EPERM, EVQ_EACCES),
+    REPORTED(CALL_SET_STATUS, EPERM, EVQ_EACCES),
+    REPORTED(CALL_SET_FLAGS, EPERM, EVQ_EACCES),
+    REPORTED(CALL_EPOLL_ADD, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_EPOLL_ADD, ENOSPC, EVQ_ENOMEM), /* fs.epoll.max_user_watches */
+    REPORTED(CALL_EPOLL_ADD, EPERM, EVQ_EACCES),
+    UNNOTICED(CALL_KEVENT_ADD, EINTR),       /* the changes may have been made ... */
+    UNNOTICED_AFTER(CALL_KEVENT_ADD, EINTR), /* ... or not                         */
+    REPORTED(CALL_KEVENT_ADD, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_KEVENT_ADD, EACCES, EVQ_EACCES),
+
+    /* Opening. */
+    REPORTED(CALL_EPOLL_CREATE, EMFILE, EVQ_EMFILE),
+    REPORTED(CALL_EPOLL_CREATE, ENFILE, EVQ_EMFILE),
+    REPORTED(CALL_EPOLL_CREATE, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_EPOLL_CREATE, ENOSYS, EVQ_ENOTSUP),
+    REPORTED(CALL_EVENTFD, EMFILE, EVQ_EMFILE),
+    REPORTED(CALL_EVENTFD, ENFILE, EVQ_EMFILE),
+    REPORTED(CALL_EVENTFD, ENODEV, EVQ_EIO),
+    REPORTED(CALL_EVENTFD, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_KQUEUE, EMFILE, EVQ_EMFILE),
+    REPORTED(CALL_KQUEUE, ENFILE, EVQ_EMFILE),
+    REPORTED(CALL_KQUEUE, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_PIPE, EMFILE, EVQ_EMFILE),
+    REPORTED(CALL_PIPE, ENFILE, EVQ_EMFILE),
+    REPORTED(CALL_RING_SETUP, ENOSYS, EVQ_ENOTSUP), /* man 2 io_uring_setup, and filters */
+    REPORTED(CALL_RING_SETUP, EPERM, EVQ_ENOTSUP),
+    REPORTED(CALL_RING_SETUP, EACCES, EVQ_ENOTSUP),
+    REPORTED(CALL_RING_SETUP, EINVAL, EVQ_ENOTSUP),
+    REPORTED(CALL_RING_SETUP, EMFILE, EVQ_EMFILE),
+    REPORTED(CALL_RING_SETUP, ENFILE, EVQ_EMFILE),
+    REPORTED(CALL_RING_SETUP, ENOMEM, EVQ_ENOMEM),
+    UNNOTICED(CALL_RING_REGISTER, ENOMEM),
+    UNNOTICED(CALL_RING_REGISTER, EINVAL),
+
+    /* accept: what says something about one connection, or about the network, is skipped. */
+    UNNOTICED(CALL_ACCEPT, EAGAIN),
+    UNNOTICED(CALL_ACCEPT, EINTR),
+    UNNOTICED(CALL_ACCEPT, ECONNABORTED),
+    UNNOTICED(CALL_ACCEPT, ENETDOWN),
+    UNNOTICED(CALL_ACCEPT, EPROTO),
+    UNNOTICED(CALL_ACCEPT, ENOPROTOOPT),
+    UNNOTICED(CALL_ACCEPT, EHOSTDOWN),
+    UNNOTICED(CALL_ACCEPT, EHOSTUNREACH),
+    UNNOTICED(CALL_ACCEPT, EOPNOTSUPP),
+    UNNOTICED(CALL_ACCEPT, ENETUNREACH),
+    REPORTED(CALL_ACCEPT, EMFILE, EVQ_EMFILE),
+    REPORTED(CALL_ACCEPT, ENFILE, EVQ_EMFILE),
+    REPORTED(CALL_ACCEPT, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_ACCEPT, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_ACCEPT, EPERM, EVQ_EACCES), /* a firewall */
+    REPORTED(CALL_ACCEPT, ETIMEDOUT, EVQ_ETIMEDOUT),
+
+    /* connect, and how its result is found out. */
+    UNNOTICED_AFTER(CALL_CONNECT, EINTR),
+    UNNOTICED_AFTER(CALL_CONNECT, EINPROGRESS),
+    REPORTED(CALL_CONNECT, EACCES, EVQ_EACCES),
+    REPORTED(CALL_CONNECT, EPERM, EVQ_EACCES),
+    REPORTED(CALL_CONNECT, EADDRINUSE, EVQ_EADDR),
+    REPORTED(CALL_CONNECT, EADDRNOTAVAIL, EVQ_EADDR),
+    REPORTED(CALL_CONNECT, EAFNOSUPPORT, EVQ_ENOTSUP),
+    REPORTED(CALL_CONNECT, EAGAIN, EVQ_EIO), /* no route left, or a UNIX socket's full backlog */
+    REPORTED(CALL_CONNECT, ECONNRESET, EVQ_ECONNRESET),
+    REPORTED(CALL_CONNECT, EHOSTUNREACH, EVQ_EUNREACH),
+    REPORTED(CALL_CONNECT, ENETUNREACH, EVQ_EUNREACH),
+    REPORTED(CALL_CONNECT, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_CONNECT, ETIMEDOUT, EVQ_ETIMEDOUT),
+    REPORTED(CALL_GET_ERROR, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_GETPEERNAME, ENOBUFS, EVQ_ENOMEM),
+    UNNOTICED(CALL_GETPEERNAME, ENOTCONN), /* a spurious wake-up */
+
+    /* recv and readable. */
+    UNNOTICED(CALL_RECV, EAGAIN),
+    UNNOTICED(CALL_RECV, EINTR),
+    REPORTED(CALL_RECV, ECONNRESET, EVQ_ECONNRESET),
+    REPORTED(CALL_RECV, ETIMEDOUT, EVQ_ETIMEDOUT),
+    REPORTED(CALL_RECV, ENOTCONN, EVQ_ENOTCONN),
+    REPORTED(CALL_RECV, EHOSTUNREACH, EVQ_EUNREACH),
+    REPORTED(CALL_RECV, EIO, EVQ_EIO),
+    REPORTED(CALL_RECV, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_RECV, ENOMEM, EVQ_ENOMEM),
+    UNNOTICED(CALL_RECVMSG, EAGAIN),
+    UNNOTICED(CALL_RECVMSG, EINTR),
+    REPORTED(CALL_RECVMSG, ECONNRESET, EVQ_ECONNRESET),
+    REPORTED(CALL_RECVMSG, ETIMEDOUT, EVQ_ETIMEDOUT),
+    REPORTED(CALL_RECVMSG, ENOMEM, EVQ_ENOMEM),
+    UNNOTICED(CALL_SET_INQ, ENOPROTOOPT), /* before Linux 4.18 */
+    UNNOTICED(CALL_LOOK, EINTR),
+    REPORTED(CALL_LOOK, ENOMEM, EVQ_ENOMEM),
+
+    /* send. What a peek cannot find out stays the send's own error. */
+    UNNOTICED(CALL_SEND, EAGAIN),
+    UNNOTICED(CALL_SEND, EINTR),
+    REPORTED(CALL_SEND, ECONNRESET, EVQ_ECONNRESET),
+    PERHAPS(CALL_SEND, EPIPE, EVQ_ECONNRESET), /* never connected: a peek finds out that it is so */
+    REPORTED(CALL_SEND, ETIMEDOUT, EVQ_ETIMEDOUT),
+    REPORTED(CALL_SEND, ENETDOWN, EVQ_EUNREACH),
+    REPORTED(CALL_SEND, ENETUNREACH, EVQ_EUNREACH),
+    REPORTED(CALL_SEND, EHOSTUNREACH, EVQ_EUNREACH),
+    REPORTED(CALL_SEND, EACCES, EVQ_EACCES),
+    REPORTED(CALL_SEND, EIO, EVQ_EIO),
+    REPORTED(CALL_SEND, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_SEND, ENOMEM, EVQ_ENOMEM),
+    UNNOTICED(CALL_PEEK, EINTR),
+    REPORTED(CALL_PEEK, ENOMEM, EVQ_ECONNRESET),
+
+    /* Ending. A shutdown of what is connected; a close always succeeds. */
+    REPORTED(CALL_SHUTDOWN, ENOTCONN, EVQ_ENOTCONN),
+    REPORTED(CALL_SHUTDOWN, ENOBUFS, EVQ_ENOMEM),
+    UNNOTICED_AFTER(CALL_CLOSE, EINTR),
+    UNNOTICED_AFTER(CALL_CLOSE, EIO),
+    UNNOTICED(CALL_GET_LINGER, ENOBUFS),
+    UNNOTICED(CALL_SET_LINGER, ENOBUFS),
+
+    /* Waking. The pipe or the eventfd is full, so it can be read: AFTER. */
+    UNNOTICED_AFTER(CALL_WRITE, EAGAIN),
+    UNNOTICED(CALL_WRITE, EINTR),
+    UNNOTICED(CALL_READ, EINTR),
+    UNNOTICED(CALL_READ, EAGAIN),
+
+    /* Waiting. */
+    UNNOTICED(CALL_EPOLL_WAIT, EINTR),
+    PERHAPS(CALL_EPOLL_WAIT, EBADF, EVQ_EINVAL),
+    UNNOTICED(CALL_EPOLL_PWAIT2, EINTR),
+    UNNOTICED(CALL_EPOLL_PWAIT2, ENOSYS), /* before Linux 5.11 */
+    UNNOTICED(CALL_EPOLL_PWAIT2, EPERM),  /* old filters of containers, instead of ENOSYS */
+    UNNOTICED(CALL_POLL, EINTR),
+    PERHAPS(CALL_POLL, ENOMEM, EVQ_ENOMEM),
+    UNNOTICED(CALL_KEVENT_WAIT, EINTR),
+    PERHAPS(CALL_KEVENT_WAIT, ENOMEM, EVQ_ENOMEM),
+    PERHAPS(CALL_KEVENT_WAIT, EBADF, EVQ_EINVAL),
+
+    /* The ring: man 2 io_uring_enter. */
+    UNNOTICED(CALL_RING_WAIT, EINTR),
+    UNNOTICED(CALL_RING_WAIT, EAGAIN),
+    UNNOTICED(CALL_RING_WAIT, EBUSY),
+    PERHAPS(CALL_RING_WAIT, EBADF, EVQ_EINVAL),
+    UNNOTICED(CALL_RING_LOOK, EINTR),
+    UNNOTICED(CALL_RING_LOOK, EAGAIN),
+    UNNOTICED(CALL_RING_LOOK, EBUSY),
+    PERHAPS(CALL_RING_LOOK, EBADF, EVQ_EINVAL),
+
+    /* Completions. ECANCELED that nobody asked for is passed on: the request is over. (Where it was
+     * asked for nobody can tell the difference.) */
+    UNNOTICED(CALL_CQE_ACCEPT, EAGAIN),
+    UNNOTICED(CALL_CQE_ACCEPT, EINTR),
+    UNNOTICED(CALL_CQE_ACCEPT, ECONNABORTED),
+    UNNOTICED(CALL_CQE_ACCEPT, ENETDOWN),
+    UNNOTICED(CALL_CQE_ACCEPT, EPROTO),
+    UNNOTICED(CALL_CQE_ACCEPT, ENOPROTOOPT),
+    UNNOTICED(CALL_CQE_ACCEPT, EHOSTDOWN),
+    UNNOTICED(CALL_CQE_ACCEPT, EHOSTUNREACH),
+    UNNOTICED(CALL_CQE_ACCEPT, EOPNOTSUPP),
+    UNNOTICED(CALL_CQE_ACCEPT, ENETUNREACH),
+    REPORTED(CALL_CQE_ACCEPT, EMFILE, EVQ_EMFILE),
+    REPORTED(CALL_CQE_ACCEPT, ENFILE, EVQ_EMFILE),
+    REPORTED(CALL_CQE_ACCEPT, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_CQE_ACCEPT, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_CQE_ACCEPT, EPERM, EVQ_EACCES),
+    PERHAPS(CALL_CQE_ACCEPT, ECANCELED, EVQ_ECANCELED),
+    UNNOTICED_AFTER(CALL_CQE_CONNECT, EINTR),
+    UNNOTICED_AFTER(CALL_CQE_CONNECT, EINPROGRESS),
+    UNNOTICED_AFTER(CALL_CQE_CONNECT, EALREADY),
+    REPORTED(CALL_CQE_CONNECT, EACCES, EVQ_EACCES),
+    REPORTED(CALL_CQE_CONNECT, EADDRNOTAVAIL, EVQ_EADDR),
+    PERHAPS(CALL_CQE_CONNECT, ECONNREFUSED, EVQ_ECONNREFUSED),
+    REPORTED(CALL_CQE_CONNECT, ECONNRESET, EVQ_ECONNRESET),
+    REPORTED(CALL_CQE_CONNECT, EHOSTUNREACH, EVQ_EUNREACH),
+    REPORTED(CALL_CQE_CONNECT, ENETUNREACH, EVQ_EUNREACH),
+    REPORTED(CALL_CQE_CONNECT, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_CQE_CONNECT, ETIMEDOUT, EVQ_ETIMEDOUT),
+    PERHAPS(CALL_CQE_CONNECT, ECANCELED, EVQ_ECANCELED),
+    UNNOTICED(CALL_CQE_RECV, EAGAIN),
+    UNNOTICED(CALL_CQE_RECV, EINTR),
+    REPORTED(CALL_CQE_RECV, ECONNRESET, EVQ_ECONNRESET),
+    REPORTED(CALL_CQE_RECV, ETIMEDOUT, EVQ_ETIMEDOUT),
+    REPORTED(CALL_CQE_RECV, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_CQE_RECV, ENOMEM, EVQ_ENOMEM),
+    REPORTED(CALL_CQE_RECV, EIO, EVQ_EIO),
+    PERHAPS(CALL_CQE_RECV, ECANCELED, EVQ_ECANCELED),
+    UNNOTICED(CALL_CQE_SEND, EAGAIN),
+    UNNOTICED(CALL_CQE_SEND, EINTR),
+    REPORTED(CALL_CQE_SEND, ECONNRESET, EVQ_ECONNRESET),
+    PERHAPS(CALL_CQE_SEND, EPIPE, EVQ_ECONNRESET),
+    REPORTED(CALL_CQE_SEND, ETIMEDOUT, EVQ_ETIMEDOUT),
+    REPORTED(CALL_CQE_SEND, EHOSTUNREACH, EVQ_EUNREACH),
+    REPORTED(CALL_CQE_SEND, ENOBUFS, EVQ_ENOMEM),
+    REPORTED(CALL_CQE_SEND, ENOMEM, EVQ_ENOMEM),
+    PERHAPS(CALL_CQE_SEND, ECANCELED, EVQ_ECANCELED),
+    UNNOTICED(CALL_CQE_POLL, EAGAIN),
+    UNNOTICED(CALL_CQE_POLL, EINTR),
+    REPORTED(CALL_CQE_POLL, ENOMEM, EVQ_ENOMEM),
+    PERHAPS(CALL_CQE_POLL, ECANCELED, EVQ_ECANCELED),
+    UNNOTICED(CALL_CQE_WAKE, ECANCELED),
+    UNNOTICED(CALL_CQE_WAKE, ENOMEM),
+    UNNOTICED(CALL_CQE_CANCEL, ENOENT),
+    UNNOTICED(CALL_CQE_CANCEL, EALREADY),
+};
+const size_t table_rows = sizeof table / sizeof table[0];
+
+static const char *const names[CALLS] = {
+    [CALL_CALLOC] = "calloc",
+    [CALL_REALLOC] = "realloc",
+    [CALL_SOCKET] = "socket",
+    [CALL_BIND] = "bind",
+    [CALL_LISTEN] = "listen",
+    [CALL_CONNECT] = "connect",
+    [CALL_ACCEPT] = "accept",
+    [CALL_RECV] = "recv",
+    [CALL_RECVMSG] = "recvmsg",
+    [CALL_PEEK] = "recv_that_peeks",
+    [CALL_SEND] = "send",
+    [CALL_SHUTDOWN] = "shutdown",
+    [CALL_CLOSE] = "close",
+    [CALL_GETSOCKNAME] = "getsockname",
+    [CALL_GETPEERNAME] = "getpeername",
+    [CALL_GET_TYPE] = "getsockopt_SO_TYPE",
+    [CALL_GET_LISTENS] = "getsockopt_SO_ACCEPTCONN",
+    [CALL_GET_ERROR] = "getsockopt_SO_ERROR",
+    [CALL_GET_LINGER] = "getsockopt_SO_LINGER",
+    [CALL_SET_REUSE] = "setsockopt_SO_REUSEADDR",
+    [CALL_SET_V6ONLY] = "setsockopt_IPV6_V6ONLY",
+    [CALL_SET_NODELAY] = "setsockopt_TCP_NODELAY",
+    [CALL_SET_INQ] = "setsockopt_TCP_INQ",
+    [CALL_SET_LINGER] = "setsockopt_SO_LINGER",
+    [CALL_GET_STATUS] = "fcntl_F_GETFL",
+    [CALL_GET_FLAGS] = "fcntl_F_GETFD",
+    [CALL_SET_STATUS] = "fcntl_F_SETFL",
+    [CALL_SET_FLAGS] = "fcntl_F_SETFD",
+    [CALL_PIPE] = "pipe2",
+    [CALL_READ] = "read",
+    [CALL_WRITE] = "write",
+    [CALL_LOOK] = "poll_of_one",
+    [CALL_POLL] = "poll_of_all",
+    [CALL_EVENTFD] = "eventfd",
+    [CALL_EPOLL_CREATE] = "epoll_create1",
+    [CALL_EPOLL_ADD] = "epoll_ctl_ADD",
+    [CALL_EPOLL_DEL] = "epoll_ctl_DEL",
+    [CALL_EPOLL_WAIT] = "epoll_wait",
+    [CALL_EPOLL_PWAIT2] = "epoll_pwait2",
+    [CALL_KQUEUE] = "kqueue",
+    [CALL_KEVENT_ADD] = "kevent_EV_ADD",
+    [CALL_KEVENT_DELETE] = "kevent_EV_DELETE",
+    [CALL_KEVENT_WAIT] = "kevent_that_waits",
+    [CALL_RING_SETUP] = "io_uring_setup",
+    [CALL_RING_REGISTER] = "io_uring_register",
+    [CALL_RING_SUBMIT] = "io_uring_enter_that_submits",
+    [CALL_RING_LOOK] = "io_uring_enter_that_looks",
+    [CALL_RING_WAIT] = "io_uring_enter_that_waits",
+    [CALL_CQE_ACCEPT] = "a_completed_accept",
+    [CALL_CQE_CONNECT] = "a_completed_connect",
+    [CALL_CQE_RECV] = "a_completed_recv",
+    [CALL_CQE_SEND] = "a_completed_send",
+    [CALL_CQE_POLL] = "a_completed_poll",
+    [CALL_CQE_WAKE] = "a_completed_poll_for_wakes",
+    [CALL_CQE_CANCEL] = "a_completed_cancel",
+};
+
+const char *call_name(enum call call)
+{
+    return names[call];
+}
+
+const struct left_out left_out[] = {
+    {"clock_gettime", "the monotonic clock is always there"},
+    {"pthread_self", "always succeeds"},
+    {"getenv", "no system call"},
+    {"inet_pton", "no system call; a text that is no address is in the suite"},
+    {"htons", "no system call, and a call only where nothing is optimized"},
+    {"ntohs", "the same"},
+    {"strcmp", "no system call"},
+    {"memcpy", "no system call"},
+    {"memset", "no system call"},
+    {"io_uring_queue_exit", "gives no result"},
+    {"io_uring_get_sqe", "no system call; a full ring has tests of its own"},
+    {NULL, NULL},
+};
