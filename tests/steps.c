@@ -31,6 +31,9 @@
 /* Windows programs. Where these tests run they run by Wine: see step_why_not(). */
 #define IOCP .queue = "IOCP", .windows = true, .instead = "by Wine"
 
+/* What runs them, in the chapter that has such programs first. */
+#define WINE "chapters/06_iocp/wine.sh"
+
 const struct step all_steps[] = {
     {.chapter = "01", .folder = "01_blocking", .number = 1, .name = "step1_sequential",
      .label = "sequential", .threads = false,
@@ -173,8 +176,52 @@ const struct step all_steps[] = {
      .cure = "07: one queue for all of them",
      .breaks = {{.row = NULL}}},
 };
+
+/* A step of mini that is made for several queues is as many programs. */
+#define MINI                                                                                      \
+    .chapter = "07", .folder = "07_crossplatform", .threads = false, .breaks = {{.row = NULL}}
+
+const struct step mini_steps[] = {
+    {MINI, .number = 1, .name = "mini/step1_completion", .label = "mini 1",
+     .idea = "the seed: one operation for each client, over poll",
+     .hurts = "a client is received from, or sent to, and never both",
+     .cure = "07/2: a place for each direction"},
+    {MINI, .number = 2, .name = "mini/step2_both_directions", .label = "mini 2",
+     .idea = "each socket has a place for a recv and one for a send",
+     .hurts = "the queue knows no time, and only a signal ends its wait",
+     .cure = "07/3: timers and wake"},
+    {MINI, .number = 3, .name = "mini/step3_timers_and_wake", .label = "mini 3",
+     .idea = "a timer is an operation, and a wake ends the wait",
+     .hurts = "nothing that was submitted can be taken back",
+     .cure = "07/4: cancel and close"},
+    {MINI, .number = 4, .name = "mini/step4_cancel_and_close", .label = "mini 4",
+     .idea = "an operation can be taken back, and a socket ends by an operation",
+     .hurts = "poll is inside, and looks at everybody",
+     .cure = "07/5: the engines epoll and kqueue"},
+    {MINI, .number = 5, .name = "mini/step5_epoll", .label = "mini 5, epoll", .needs = "Linux",
+     .idea = "an engine below the queue tries, parks, and goes on at an edge",
+     .hurts = "Windows has neither epoll nor kqueue",
+     .cure = "07/6: an engine that is a port"},
+    {MINI, .number = 5, .name = "mini/step5_kqueue", .label = "mini 5, kqueue", KQUEUE,
+     .idea = "the same engine over kqueue",
+     .hurts = "Windows has neither epoll nor kqueue",
+     .cure = "07/6: an engine that is a port"},
+    {MINI, .number = 6, .name = "mini/step6_epoll", .label = "mini 6, epoll", .needs = "Linux",
+     .idea = "step 5 beside the engine for Windows",
+     .hurts = "it is made for one server, and knows nothing of others",
+     .cure = "07: evq"},
+    {MINI, .number = 6, .name = "mini/step6_kqueue", .label = "mini 6, kqueue", KQUEUE,
+     .idea = "step 5 beside the engine for Windows",
+     .hurts = "it is made for one server, and knows nothing of others",
+     .cure = "07: evq"},
+    {MINI, .number = 6, .name = "mini/step6_iocp", .label = "mini 6, IOCP", IOCP,
+     .idea = "the engine is a port: the kernel does the work",
+     .hurts = "it is made for one server, and knows nothing of others",
+     .cure = "07: evq"},
+};
 /* clang-format on */
 const size_t step_count = sizeof all_steps / sizeof all_steps[0];
+const size_t mini_count = sizeof mini_steps / sizeof mini_steps[0];
 
 const struct step *step_find(const char *chapter, int number)
 {
@@ -221,32 +268,27 @@ static int ask(const char *command, char *line, size_t len)
  * Where Wine has never run here, it makes a world of files first: that takes longer than anybody
  * waits for a server. It keeps none of our descriptors, so nobody waits for it at the end.
  */
-static void make_ready(const struct step *step)
+static void make_ready(void)
 {
-    char command[WHY_LEN], nothing[2];
-    (void)snprintf(command, sizeof command, "sh chapters/%s/wine.sh --start </dev/null >/dev/null",
-                   step->folder);
-    (void)ask(command, nothing, sizeof nothing); /* if it fails, the first program says why */
+    char nothing[2]; /* if it fails, the first program says why */
+    (void)ask("sh " WINE " --start </dev/null >/dev/null", nothing, sizeof nothing);
 }
 
 /**
  * Windows programs want a compiler for them and something that runs them. Where Windows itself runs
  * them (from WSL), our signals do not reach them, and its sockets are not ours.
  */
-static const char *why_no_windows_program(const struct step *step)
+static const char *why_no_windows_program(void)
 {
     static char why[WHY_LEN];
     static bool asked;
-    char command[WHY_LEN];
     if (asked)
         return why[0] != '\0' ? why : NULL;
     asked = true;
     if (ask("sh tools/need.sh x86_64-w64-mingw32-gcc 2>&1", why, sizeof why) != 0)
         return why;
-    (void)snprintf(command, sizeof command,
-                   "sh chapters/%s/wine.sh --check 2>&1 || { sh tools/need.sh wine 2>&1; exit 1; }",
-                   step->folder);
-    if (ask(command, why, sizeof why) != 0)
+    if (ask("sh " WINE " --check 2>&1 || { sh tools/need.sh wine 2>&1; exit 1; }", why,
+            sizeof why) != 0)
         return why;
     if (strcmp(why, "windows") == 0)
         (void)snprintf(why, sizeof why,
@@ -254,7 +296,7 @@ static const char *why_no_windows_program(const struct step *step)
                        "of this suite do not reach it");
     else {
         why[0] = '\0';
-        make_ready(step);
+        make_ready();
     }
     return why[0] != '\0' ? why : NULL;
 }
@@ -265,7 +307,7 @@ const char *step_why_not(const struct step *step)
 {
     if (step->needs != NULL && !is_this_system(step->needs))
         return "the step is for another system only";
-    return step->windows ? why_no_windows_program(step) : NULL;
+    return step->windows ? why_no_windows_program() : NULL;
 }
 
 bool step_runs_here(const struct step *step)
@@ -304,10 +346,8 @@ const char *const *step_command(const struct step *step, const char *build,
     size_t n = 0;
     memset(command, 0, sizeof *command);
     if (step->windows) {
-        (void)snprintf(command->runner, sizeof command->runner, "chapters/%s/wine.sh",
-                       step->folder);
         command->argv[n++] = "sh";
-        command->argv[n++] = command->runner;
+        command->argv[n++] = WINE;
     }
     command->argv[n++] = step_path(step, build, command->program, sizeof command->program);
     command->words = n;

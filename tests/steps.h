@@ -2,7 +2,7 @@
  * steps: the one table of the course's servers.
  *
  * The contract tests, the matrix in the chapters, the demo and the comparison all read it. To add a
- * step to all of them, add one entry in steps.c.
+ * step to all of them, add one entry in steps.c. The steps of chapter 07's mini are a second table.
  */
 #ifndef STEPS_H
 #define STEPS_H
@@ -32,7 +32,7 @@ struct step {
     const char *queue;   /* its second line begins with this: "kqueue"; NULL: it has none */
     const char *lacks;   /* the system that has no such queue, as uname -s has it ...     */
     const char *instead; /* ... and where it is emulated there: "over epoll", "by Wine"   */
-    bool windows;        /* a Windows program: NAME.exe, which its chapter's wine.sh runs */
+    bool windows;        /* a Windows program: NAME.exe, which chapter 06's wine.sh runs */
     bool threads;        /* one of the threads track: runs under SAN=thread */
     const char *hurts;   /* what still hurts */
     const char *cure;    /* which step cures it */
@@ -42,7 +42,14 @@ struct step {
 extern const struct step all_steps[];
 extern const size_t step_count;
 
-/** The step CH=chapter STEP=number, or NULL. The chapter may be written "1" or "01". */
+/**
+ * mini, the six steps of chapter 07: 5 and 6 are several programs, one for each queue. Only the
+ * contract tests read them. In the demo they would show nothing that the steps above do not.
+ */
+extern const struct step mini_steps[];
+extern const size_t mini_count;
+
+/** The step CH=chapter STEP=number of all_steps, or NULL. The chapter may be "1" or "01". */
 const struct step *step_find(const char *chapter, int number);
 
 /** How the step breaks the row by design, or NULL when it must hold. */
@@ -82,12 +89,12 @@ const char *step_path(const struct step *step, const char *build, char *buf, siz
 struct step_start {
     const char *argv[8]; /* ends with NULL; there is room for four more words */
     size_t words;
-    char program[512], runner[512];
+    char program[512];
 };
 
 /**
  * How to start it: {"chapters/.../step1_x", NULL}, or for a Windows program
- * {"sh", "chapters/.../wine.sh", "chapters/.../step4_x.exe", NULL}. The words lie in *command.
+ * {"sh", "chapters/06_iocp/wine.sh", "chapters/.../step4_x.exe", NULL}. The words lie in *command.
  *
  * @return command->argv
  */

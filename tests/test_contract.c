@@ -49,6 +49,14 @@ static const char *choice(const char *name)
     return value != NULL && *value != '\0' ? value : NULL;
 }
 
+/** The steps of the course, and behind them those of mini; NULL behind the last one. */
+static const struct step *step_at(size_t i)
+{
+    if (i < step_count)
+        return &all_steps[i];
+    return i - step_count < mini_count ? &mini_steps[i - step_count] : NULL;
+}
+
 /** A build that watches threads is for the steps that have some: it defers signals, and the others
  *  would learn nothing from it. */
 static bool suits_the_build(const struct step *step)
@@ -69,9 +77,10 @@ static void refuse_choices(void)
     (void)fprintf(stderr, "test_contract: CH=%s STEP=%s is no step of this build; there are",
                   choice("CH") != NULL ? choice("CH") : "",
                   choice("STEP") != NULL ? choice("STEP") : "");
-    for (size_t i = 0; i < step_count; i++)
-        if (suits_the_build(&all_steps[i]))
-            (void)fprintf(stderr, " %s/%d", all_steps[i].chapter, all_steps[i].number);
+    const struct step *step, *last = NULL;
+    for (size_t i = 0; (step = step_at(i)) != NULL; last = step, i++)
+        if (suits_the_build(step) && (last == NULL || last->number != step->number))
+            (void)fprintf(stderr, " %s/%d", step->chapter, step->number);
     (void)fprintf(stderr, "\n");
 }
 
@@ -86,9 +95,10 @@ static void refuse_row(const char *row)
 static bool choices_are_right(void)
 {
     const char *row = choice("ROW");
+    const struct step *step;
     size_t steps = 0;
-    for (size_t i = 0; i < step_count; i++)
-        steps += is_chosen(&all_steps[i]);
+    for (size_t i = 0; (step = step_at(i)) != NULL; i++)
+        steps += is_chosen(step);
     if (steps == 0)
         refuse_choices();
     if (row != NULL && contract_find(row) == NULL)
@@ -207,6 +217,29 @@ static void no_row_of_a_step(void **state)
     }
     print_message("# skip: %s: %s\n", p->name, why);
     skip();
+}
+
+/* --- the second line of a step ---------------------------------------------------------------- */
+
+/** What the matrix says of it must be true. (Chapters 05 and 06 have tests of their own for that.)
+ */
+static void its_second_line_names_its_queue(void **state)
+{
+    const struct pair *p = *state;
+    char why[256] = "", banner[NAME_LEN];
+    struct step_start command;
+    struct server s;
+    struct server_end end;
+    struct server_spec spec = {.argv = step_command(p->step, build, &command),
+                               .start_ms = p->step->windows ? WINDOWS_START_MS : 0};
+    if (server_start(&s, &spec, why, sizeof why) < 0)
+        fail_msg("%s", why);
+    int64_t end_ns = deadline_in_ms(PATIENCE_MS);
+    do
+        server_read_output(&s);
+    while (s.banner[0] == '\0' && deadline_left_ms(end_ns) > 0 && (clock_pause_ms(1), true));
+    server_stop(&s, deadline_in_ms(PATIENCE_MS), &end);
+    assert_string_equal(s.banner, step_banner(p->step, banner, sizeof banner));
 }
 
 /* --- tests of one step ------------------------------------------------------------------------ */
@@ -329,6 +362,16 @@ static struct CMUnitTest test_of(struct pair *p, const struct step *step,
     return (struct CMUnitTest){.name = p->name, .test_func = row_of_a_step, .initial_state = p};
 }
 
+static struct CMUnitTest test_of_second_line(struct pair *p, const struct step *step)
+{
+    struct CMUnitTest test = {
+        .name = p->name, .test_func = its_second_line_names_its_queue, .initial_state = p};
+    p->step = step;
+    (void)snprintf(p->name, sizeof p->name, "%s/%s its_second_line_names_its_queue", step->chapter,
+                   step->name);
+    return test;
+}
+
 static struct CMUnitTest test_of_none(struct pair *p, const struct step *step)
 {
     p->step = step;
@@ -375,22 +418,27 @@ static void add_test(const struct step *step, struct CMUnitTest test)
 static void collect_tests(void)
 {
     const char *only = choice("ROW");
+    const struct step *step;
     size_t n = 0;
-    for (size_t s = 0; s < step_count; s++) {
-        if (!is_chosen(&all_steps[s]))
+    for (size_t s = 0; (step = step_at(s)) != NULL; s++) {
+        if (!is_chosen(step))
             continue;
-        if (why_not_at_all(&all_steps[s]) != NULL) {
-            add_test(&all_steps[s], test_of_none(&pairs[n++], &all_steps[s]));
+        if (why_not_at_all(step) != NULL) {
+            add_test(step, test_of_none(&pairs[n++], step));
             continue;
         }
         for (size_t r = 0; r < contract_row_count && n < MAX_TESTS; r++)
             if (only == NULL || strcmp(only, contract_rows[r].name) == 0) {
-                add_test(&all_steps[s], test_of(&pairs[n], &all_steps[s], &contract_rows[r]));
+                add_test(step, test_of(&pairs[n], step, &contract_rows[r]));
                 n++;
             }
+        if (only == NULL && s >= step_count && step->queue != NULL && n < MAX_TESTS) {
+            add_test(step, test_of_second_line(&pairs[n], step));
+            n++;
+        }
     }
     for (size_t i = 0; i < sizeof single_tests / sizeof single_tests[0]; i++) {
-        const struct step *step = step_find(single_tests[i].chapter, single_tests[i].number);
+        step = step_find(single_tests[i].chapter, single_tests[i].number);
         if (only == NULL && is_chosen(step) && why_not_at_all(step) == NULL)
             add_test(step, single_tests[i].test);
     }

@@ -50,8 +50,9 @@ numbers() {
     for folder in $(chapters); do chapter_number "$folder"; done
 }
 
+# Chapter 07 has its steps in mini/.
 steps_of() {
-    for source in "$1"/step[0-9]*_*.c; do
+    for source in "$1"/step[0-9]*_*.c "$1"/mini/step[0-9]*_*.c; do
         [ ! -f "$source" ] || echo "$source"
     done
 }
@@ -62,7 +63,7 @@ step_names_of() {
 
 step() {
     folder=$(chapter "$1")
-    for source in "$folder"/step"$2"_*.c; do
+    for source in "$folder"/step"$2"_*.c "$folder"/mini/step"$2"_*.c; do
         case $2 in *[!0-9]* | '') break ;; esac
         [ -f "$source" ] && echo "$source" && return
     done
@@ -79,8 +80,13 @@ steps() {
 # before it.
 # A step whose essay says "It grows out of step N" is compared with that one of its chapter, or with
 # one of another chapter: "It grows out of chapter NN, step N".
+# And a step that is one of an earlier chapter again, byte for byte, is compared with that.
 before() {
     this=$(step "$1" "$2")
+    for source in $(steps); do
+        [ "$source" != "$this" ] || break
+        cmp -s "$source" "$this" && echo "$source" && return
+    done
     origin=$(sed -n -e "s/.*It grows out of step \([0-9]\).*/$1 \1/p" \
         -e 's/.*It grows out of chapter \([0-9]*\), step \([0-9]\).*/\1 \2/p' "$this" | head -n 1)
     [ -z "$origin" ] || { step "${origin% *}" "${origin#* }" && return; }

@@ -45,9 +45,8 @@ awk -F '\t' -v chapter="$chapter" '
             return v " (" note(words[s, r]) ")"
         return v == "" ? "not run" : v
     }
-    function title(s,    parts) {
-        split(s, parts, "/")
-        return "`" (chapter == "" ? s : parts[2]) "`"
+    function title(s) {
+        return "`" (chapter == "" ? s : substr(s, index(s, "/") + 1)) "`"
     }
     END {
         if (steps == 0) {

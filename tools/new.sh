@@ -37,7 +37,32 @@ copy_with_includes() {
     done
 }
 
+# The steps of chapter 07's mini share files and a Makefile: the whole folder comes along. A step that is
+# made for several queues is several programs; what a system cannot build its Makefile leaves out.
+copy_mini() {
+    cp -R "$chapter" "$chapter/../carried" "$folder/"
+    case $program in
+    step5_*) names="step5_epoll step5_kqueue" ;;
+    step6_*) names="step6_epoll step6_kqueue step6_iocp.exe" ;;
+    *) names=$program ;;
+    esac
+    {
+        echo "CFLAGS = -O2 -g"
+        echo "all:"
+        for name in $names; do
+            echo "	@\$(MAKE) -C mini CFLAGS='\$(CFLAGS)' KQUEUE=../../../chapters/05_kqueue/linux ../build/mini/$name"
+        done
+    } >"$folder/Makefile"
+    echo "$folder is yours now: change mini/$program.c. Then"
+    echo "  make -C $folder"
+    for name in $names; do
+        [ -z "${name##*_iocp.exe}" ] || echo "  make check SERVER=$folder/build/mini/$name"
+    done
+    echo "build it, and tell whether it still keeps the contract."
+}
+
 mkdir -p "$folder"
+case $chapter in */mini) copy_mini && exit ;; esac
 copy_with_includes "$source"
 
 # A chapter whose queue Linux does not have brings one along, in linux/.
