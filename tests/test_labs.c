@@ -71,8 +71,8 @@ static size_t lab_count;
 
 static void collect_labs(void)
 {
-    const struct lab_case *const chapters[] = {labs_01, labs_02, labs_03,
-                                               labs_04, labs_05, labs_06};
+    const struct lab_case *const chapters[] = {labs_01, labs_02, labs_03, labs_04,
+                                               labs_05, labs_06, labs_07};
     for (size_t i = 0; i < sizeof chapters / sizeof chapters[0]; i++)
         for (const struct lab_case *l = chapters[i]; l->name != NULL && lab_count < MOST_LABS; l++)
             lab_cases[lab_count++] = *l;
@@ -91,7 +91,7 @@ static const char *labs_build(void)
 
 static bool is_windows_program(const struct lab_case *lab_case)
 {
-    return strncmp(lab_case->name, "06/", 3) == 0;
+    return strncmp(lab_case->name, "06/", 3) == 0 || strncmp(lab_case->name, "07/", 3) == 0;
 }
 
 /* Where its program is, from the root. Returns path. */
@@ -111,7 +111,7 @@ static int run_lab(const struct lab_case *lab_case, const char *guess)
     struct server_end end;
 
     spec.argv = is_windows_program(lab_case) ? windows : native;
-    (void)snprintf(wine, sizeof wine, "chapters/%s/wine.sh", lab_case->folder);
+    (void)snprintf(wine, sizeof wine, "chapters/06_iocp/wine.sh");
     (void)lab_path(lab_case, path);
     (void)unsetenv("PLAIN");
     if (guess != NULL)

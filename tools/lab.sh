@@ -7,7 +7,7 @@
 # BUILD is the build folder inside each chapter. A lab's status: 0 its claim is reproduced, 1 it
 # is not, 77 this machine cannot run it; it says so itself, so 77 is no failure here. What an emulation
 # shows is counted apart: a real kernel may do something else. A lab that is a Windows program is run
-# by its chapter's wine.sh.
+# by chapter 06's wine.sh: it includes iocp_lab.h.
 
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,10 +18,11 @@ run_lab() {
     folder=${1%/labs/*}
     name=${1##*/}
     program=$folder/$build/labs/${name%.c}
-    if [ -e "$program" ] || [ ! -e "$folder/wine.sh" ]; then
+    wine=chapters/06_iocp/wine.sh
+    if [ -e "$program" ] || ! grep -qs '#include "iocp_lab.h"' "$1"; then
         "$program"
     elif [ -e "$program.exe" ]; then
-        sh "$folder/wine.sh" "$program.exe" && return
+        sh "$wine" "$program.exe" && return
         status=$?
         [ $status != 77 ] || sh tools/need.sh wine || :
         return $status

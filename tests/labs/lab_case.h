@@ -13,7 +13,8 @@ struct lab_case {
     void (*judge)(const char *text); /* fails the test where a relation does not hold   */
 };
 
-extern const struct lab_case labs_01[], labs_02[], labs_03[], labs_04[], labs_05[], labs_06[];
+extern const struct lab_case labs_01[], labs_02[], labs_03[], labs_04[], labs_05[], labs_06[],
+    labs_07[];
 
 /** What stands behind `name .....` in a line of its own; NULL where there is no such figure. */
 const char *find_figure(const char *text, const char *name);
