@@ -26,6 +26,7 @@ PORT    =#     port of the server; without it: the server started last
 N       =#     how many peers at once
 SERVER  =#     any program that keeps the command line of our servers: './mine -x'
 ARGS    =#     more words for the program
+QUICK   =#     1: measure for two minutes, not for half an hour
 CFLAGS  = -O2 -g
 export SERVER
 
@@ -73,6 +74,7 @@ CHAPTERS := $(patsubst chapters/%/Makefile,%,$(wildcard chapters/*/Makefile))
 ifneq ($(shell uname -s),Linux)
 CHAPTERS := $(filter-out 04_epoll,$(CHAPTERS))
 endif
+has_epoll := $(filter 04_epoll,$(CHAPTERS))
 
 # Quiet where there is nothing to do: `make all` a second time says nothing.
 in_chapter = $(MAKE) -s -C chapters/$(1) BUILD='$(OUT)' CFLAGS='$(variant_flags)'
@@ -87,6 +89,9 @@ check_row    = $(find) row '$(ROW)' >/dev/null || exit 2
 check_lab    = $(find) lab '$(L)' >/dev/null || exit 2
 lab_chapter  = $(firstword $(subst /, ,$(L)))
 build_folder = $(call in_chapter,"$$folder") all $(built_on)
+
+in_bench = $(MAKE) -s -C bench BUILD='../$(OUT)/bench' TESTS='../$(OUT)/tests' CFLAGS='$(variant_flags)' \
+           LIBEVQ='../chapters/07_crossplatform/$(OUT)/libevq.a'
 
 peer    = exec $(OUT)/tools/peer
 to_peer = $(PORT:%=-p %) $(N:%=-n %) $(ARGS)
@@ -106,7 +111,7 @@ next:
 	@echo "  make help    everything else"
 	@echo "To read: README.md, then chapters/01_blocking/README.md"
 
-all: chapters tests tools
+all: chapters tests tools $(if $(has_epoll),bench-programs)
 
 chapters: $(CHAPTERS:%=chapter-%)
 
@@ -178,6 +183,16 @@ lab: named-lab
 labs: chapters
 	@exec sh tools/lab.sh '$(OUT)'
 
+#: bench [QUICK=1]                      measure it all here: tables, pictures
+bench: bench-programs
+	@sh bench/run.sh '$(OUT)' $(if $(call is_on,$(QUICK)),quick,full)
+	@awk -f bench/table.awk '$(OUT)/bench/figures.csv'
+	@exec sh bench/draw.sh '$(OUT)'
+
+# Its load generator is built on epoll; elsewhere run.sh says so.
+bench-programs: steps libraries chapter-07_crossplatform
+	@+$(if $(has_epoll),$(in_bench) $(built_on),:)
+
 #: diff CH=02 STEP=2                    a step against the one before it
 diff:
 	@exec sh tools/diff.sh '$(CH)' '$(STEP)'
@@ -195,7 +210,7 @@ named-step: compiler
 named-lab: compiler
 	@+$(check_lab); $(call into_folder,'$(lab_chapter)'); $(build_folder)
 
-.PHONY: demo compare run talk peer lab labs diff new named-chapter named-step named-lab
+.PHONY: demo compare run talk peer lab labs bench bench-programs diff new named-chapter named-step named-lab
 
 # ---- check mine ----------------------------------------------------------------------------------
 ## check mine
@@ -265,6 +280,27 @@ docs:
 setup:
 	@exec sh tools/setup.sh $(ARGS)
 
+#: install [PREFIX=] [DESTDIR=]         evq: libraries, header, man pages
+install: compiler
+	@+$(call in_chapter,07_crossplatform) install
+
+#: uninstall [PREFIX=] [DESTDIR=]       takes the same files away again
+uninstall: compiler
+	@+$(call in_chapter,07_crossplatform) uninstall
+
+#: amalgamation                         evq as two files: build/amalgamation/
+amalgamation:
+	@sh chapters/07_crossplatform/evq/tools/amalgamate.sh '$(OUT)/amalgamation'
+
+#: coverage                             what the tests reach of evq, and what not
+coverage: compiler
+	@+MAKE='$(MAKE)' exec sh tools/coverage.sh '$(OUT)/coverage'
+
+#: bench-check                          does evq keep its targets of speed?
+bench-check: bench-programs
+	@sh bench/run.sh '$(OUT)' check
+	@exec awk -f bench/check.awk '$(OUT)/bench/check.csv'
+
 #: lint                                 style, links, drift of pages and copies
 lint:
 	@exec sh tools/lint.sh $(ARGS)
@@ -297,4 +333,4 @@ clean:
 help:
 	@awk -f tools/help.awk Makefile
 
-.PHONY: setup lint weave carry format compdb clean help
+.PHONY: setup install uninstall amalgamation coverage bench-check lint weave carry format compdb clean help

@@ -297,11 +297,13 @@ static void missing_tools_are_named_with_package_and_size(void **state)
     (void)state;
     struct sandbox *box = sandbox_new("Linux", "apt-get");
     assert_int_equal(run(box, "--for test", NULL), 0);
-    says(box, "missing: cmocka, pkg-config, bmake, python3, mingw, wine");
-    says(box, "libcmocka-dev pkg-config bmake python3 gcc-mingw-w64-x86-64-win32 wine wine64");
+    says(box, "missing: cmocka, pkg-config, liburing, bmake, python3, mingw, wine");
+    says(box, "libcmocka-dev pkg-config liburing-dev bmake python3 "
+              "gcc-mingw-w64-x86-64-win32 wine wine64");
     says(box, "1,234 kB to download, 5,678 kB on disk");
     assert_int_equal(run(box, "--summary --for test", NULL), 0);
-    says(box, "make setup would add cmocka, pkg-config, bmake, python3, mingw, wine (1,234 kB");
+    says(box, "make setup would add cmocka, pkg-config, liburing, bmake, python3, mingw, wine "
+              "(1,234 kB");
     assert_int_equal(run(box, "--check --for test", NULL), 0);
     says(box, "make\tpresent\tmake\n");
     says(box, "cmocka\tmissing\tlibcmocka-dev\n");
@@ -327,7 +329,8 @@ static void ci_installs_unasked_and_asks_for_no_password(void **state)
     struct sandbox *box = sandbox_new("Linux", "apt-get");
     write_program(box, "sudo", "#!/bin/sh\n[ \"$1\" = -n ] && shift && exec \"$@\"\n");
     assert_int_equal(run(box, "--for test", "CI=true"), 0);
-    called(box, "apt-get install --yes --no-install-recommends libcmocka-dev pkg-config bmake");
+    called(box,
+           "apt-get install --yes --no-install-recommends libcmocka-dev pkg-config liburing-dev");
     says(box, "setup: installed");
     assert_int_equal(run(box, "--for test --go-on", "CI=true"), 0);
     assert_string_equal(box->says, "");
@@ -365,8 +368,8 @@ static void a_failing_manager_is_one_clear_line(void **state)
     write_answer(box, "id", "0");
     write_program(box, "no_network", "");
     assert_int_equal(run(box, "--for test", NULL), 1);
-    says(box,
-         "apt-get did not bring cmocka, pkg-config, bmake, python3, mingw, wine (no network?)");
+    says(box, "apt-get did not bring cmocka, pkg-config, liburing, bmake, python3, mingw, wine "
+              "(no network?)");
     assert_null(strstr(box->says, "long story"));
     assert_int_equal(lines(box->calls), 2); /* install, update: then it gives up */
     assert_int_equal(run(box, "--for test --go-on", NULL), 0);
@@ -400,7 +403,7 @@ static void a_machine_without_a_known_manager_hears_what_to_install(void **state
     (void)state;
     struct sandbox *box = sandbox_new("Linux", "zypper");
     assert_int_equal(run(box, "--for test", "CI=true"), 0);
-    says(box, "by hand, no package known here: cmocka, pkg-config, bmake, python3");
+    says(box, "by hand, no package known here: cmocka, pkg-config, liburing, bmake, python3");
     assert_string_equal(box->calls, "");
 }
 

@@ -497,6 +497,12 @@ static void diff_says_which_files_it_compares(void **state)
     expect("sh tools/diff.sh 5 4", 0, /* ... and here one of its own */
            "from chapters/05_kqueue/step1_level_triggered.c to "
            "chapters/05_kqueue/step4_everything.c\n@@ ");
+    expect("sh tools/diff.sh 7 2", 0, /* in a folder of the chapter */
+           "from chapters/07_crossplatform/mini/step1_completion.c to "
+           "chapters/07_crossplatform/mini/step2_both_directions.c\n@@ ");
+    expect_exactly("sh tools/diff.sh 7 1", /* an earlier one again, byte for byte */
+                   "from chapters/06_iocp/step1_completion.c to "
+                   "chapters/07_crossplatform/mini/step1_completion.c\n");
     expect("sh tools/diff.sh 01 1", 0, "is the very first step: there is none before it");
 }
 
@@ -524,6 +530,20 @@ static void run_peer_and_talk_find_each_other(void **state)
     assert_int_equal(status, 0);
     assert_non_null(strstr(b.text, "totals: clients 3, bytes 1282\n"));
     expect("cd \"$COPY\" && test ! -e build/last_port", 0, "");
+}
+
+/* A step of mini, made for several queues: what runs is the program of one that is here. */
+static void run_finds_a_step_that_is_several_programs(void **state)
+{
+    (void)state;
+    struct beside b;
+    expect("cd \"$COPY\" && \"$MAKE\" -j2 chapters tools CFLAGS=-O0", 0, "");
+    start_beside(&b, "sh \"$COPY/tools/run.sh\" build 7 5");
+    bool began = hears(&b, "listening on ");
+    int status = end_beside(&b, SIGINT);
+    assert_true(began);
+    assert_int_equal(status, 0);
+    assert_non_null(strstr(b.text, "totals: clients 0, bytes 0\n"));
 }
 
 /* Starts a program in $COPY, and has it echo 100 bytes. */
@@ -589,6 +609,19 @@ static void a_chapter_with_a_queue_of_its_own_builds_alone_too(void **state)
     expect("cd \"$COPY\" && \"$MAKE\" new CH=05 STEP=4", 0, "mine/05_step4 is yours now");
     expect("cd \"$COPY\" && \"$MAKE\" -C mine/05_step4 CFLAGS=-O0", 0, "CC step4_everything.c");
     expect_it_serves("mine/05_step4/build/step4_everything");
+}
+
+/* Without chapter 05 beside it there is no kqueue on Linux; everything else is there. */
+static void the_chapter_of_the_library_builds_alone_too(void **state)
+{
+    (void)state;
+    expect("cp -R chapters/07_crossplatform \"$COPY/a library\" && cd \"$COPY/a library\" &&"
+           " rm -rf build && \"$MAKE\" lib steps CFLAGS=-O0 WERROR=1 && test -f build/libevq.a",
+           0, "build/mini/step4_cancel_and_close");
+    expect_it_serves("a library/build/mini/step4_cancel_and_close");
+    expect("cd \"$COPY\" && \"$MAKE\" new CH=07 STEP=3", 0, "mine/07_step3 is yours now");
+    expect("cd \"$COPY\" && \"$MAKE\" -C mine/07_step3 CFLAGS=-O0", 0, "step3_timers_and_wake");
+    expect_it_serves("mine/07_step3/build/mini/step3_timers_and_wake");
 }
 
 static void every_chapter_builds_under_the_make_of_the_bsds(void **state)
@@ -774,9 +807,11 @@ int main(void)
         claim(diff_says_which_files_it_compares),
         claim(a_second_make_does_nothing),
         claim(run_peer_and_talk_find_each_other),
+        claim(run_finds_a_step_that_is_several_programs),
         claim(new_makes_a_step_that_builds_and_serves),
         claim(a_chapter_copied_out_alone_builds_and_serves),
         claim(a_chapter_with_a_queue_of_its_own_builds_alone_too),
+        claim(the_chapter_of_the_library_builds_alone_too),
         claim(every_chapter_builds_under_the_make_of_the_bsds),
         claim(new_copies_every_step_so_that_it_builds),
         claim(labs_count_what_an_emulation_shows_apart),

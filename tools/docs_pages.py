@@ -22,7 +22,7 @@ import sys
 import pagelib
 
 CODE_LANGUAGES = {'c', 'cpp', 'h'}
-HEADER = re.compile(r'^(chapters/[^/]+/(windows/)?[^/]+|tests/harness/[^/]+|tests/contract/contract)\.h$')
+HEADER = re.compile(r'^(chapters/[^/]+/(windows/|evq/include/)?[^/]+|tests/harness/[^/]+|tests/contract/contract)\.h$')
 HTML_LINE = re.compile(r'^\s*</?(details|summary|figure|figcaption|picture|source|kbd|sub|sup)\b.*$')
 
 

@@ -137,11 +137,17 @@ check_shell() {
     check shell "mend what shellcheck names" each '\.sh$|^\.ci/run$' shellcheck
 }
 
-# Where the chapter of the file $1 finds its headers; nothing for a file of no chapter.
+# Where the file $1 finds its headers: those of its chapter, and of the library that it tests or uses.
 folders_of() {
-    chapter=$(echo "$1" | sed -n 's|^\(chapters/[^/]*\)/.*|\1|p')
-    [ -z "$chapter" ] || echo "-I$chapter -I$chapter/carried -I$chapter/windows $(queue_of "$chapter")"
+    case $1 in
+    tests/evq*/*) chapter=$evq ;;
+    *) chapter=$(echo "$1" | sed -n 's|^\(chapters/[^/]*\)/.*|\1|p') ;;
+    esac
+    [ -n "$chapter" ] || return 0
+    echo "-I$chapter -I$chapter/carried -I$chapter/windows $(queue_of "$chapter")"
+    [ "$chapter" != $evq ] || echo "-I$evq/evq/include -I$evq/evq/src -Itests -Itests/evq $(queue_of chapters/05_kqueue)"
 }
+evq=chapters/07_crossplatform
 
 # A chapter whose queue Linux does not have brings one along, in linux/. Elsewhere it is the system's.
 queue_of() {
@@ -149,8 +155,13 @@ queue_of() {
 }
 
 # A chapter with Windows programs has windows/. For Windows are what lies there, the labs, and the steps
-# that include the system's headers or one of those.
+# that include the system's headers or one of those. In the library's chapter and its tests the names
+# say it, and the first line of a header of Windows in what was carried.
 is_for_windows() {
+    case $1 in
+    *_windows.[ch] | */evq_iocp.c) return 0 ;;
+    "$evq"/labs/* | "$evq"/carried/*) grep -q -e '^#include <winsock2.h>' -e '^#include "iocp_lab.h"' "$1"; return ;;
+    esac
     home=${1%/*} home=${home%/labs} home=${home%/windows}
     [ -d "$home/windows" ] || return 1
     case $1 in */windows/* | */labs/*) return 0 ;; esac
@@ -161,10 +172,20 @@ is_for_windows() {
     return 1
 }
 
+# What is for another system than this one, and is compiled there alone.
+is_for_elsewhere() {
+    case $1 in
+    */evq_calls_darwin.c) [ "$(uname -s)" != Darwin ] ;;
+    */evq_epoll.c | */evq_uring.c) [ "$(uname -s)" != Linux ] ;;
+    *) false ;;
+    esac
+}
+
 # The files that are named on stdin: those for Windows, or with "others" the others.
 for_windows() {
     while IFS= read -r file; do
-        if is_for_windows "$file"; then [ "${1-}" = others ] || echo "$file"
+        if is_for_elsewhere "$file"; then :
+        elif is_for_windows "$file"; then [ "${1-}" = others ] || echo "$file"
         else [ "${1-}" != others ] || echo "$file"
         fi
     done
@@ -182,6 +203,8 @@ headers_alone() {
         case $header in */linux/*) shadow= ;; esac
         for compiler in $compilers; do
             for language in "c -std=c11" "c++ -std=c++17"; do
+                # Private to a library in C: atomics are other types in C++.
+                case $header:$language in "$evq"/evq/src/*:c++*) continue ;; esac
                 # shellcheck disable=SC2086 # words without blanks
                 printf '#include "%s"\n' "$header" |
                     "$compiler" -x $language -D_GNU_SOURCE -D_NETBSD_SOURCE -I. -Itests -Itests/harness \
@@ -205,10 +228,10 @@ check_headers() {
     check headers "include what the header uses" headers_alone
 }
 
-# The same for Windows, by mingw-w64's compilers: C, and C++ where that one is here.
+# The same for Windows, and for evq.h, which is for all: mingw-w64's compilers, C++ where it is here.
 windows_headers_alone() {
     status=0
-    grep '\.h$' "$scratch/files" | for_windows >"$scratch/headers"
+    { grep '\.h$' "$scratch/files" | for_windows && echo $evq/evq/include/evq.h; } >"$scratch/headers"
     while IFS= read -r header; do
         for language in "gcc -x c -std=c11" "g++ -x c++ -std=c++17"; do
             command -v "x86_64-w64-mingw32-${language%% *}" >/dev/null 2>&1 || continue
@@ -275,7 +298,8 @@ check_analysis() {
 
 check_tools() {
     needs tools python3 || return
-    check tools "the page tools themselves are broken" python3 tests/pages_tests.py
+    check tools "the tools themselves are broken" \
+        sh -c 'python3 tests/pages_tests.py && python3 tools/coverage.py --test'
 }
 
 # clang finds the headers of mingw-w64 by itself. INVALID_SOCKET and HANDLEs are numbers made pointers.

@@ -20,7 +20,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 usage() {
     cat <<'END'
-usage: tools/setup.sh [--for test|lint|docs|house|all] [--check | --summary] [--yes] [--go-on]
+usage: tools/setup.sh [--for test|lint|docs|bench|house|all] [--check | --summary] [--yes] [--go-on]
   --for WHAT   look only at the tools that WHAT needs (default: all)
   --check      install nothing; a line per tool: name, present or missing, package (-: none known)
   --summary    install nothing; one sentence when something is missing, else nothing
@@ -41,6 +41,7 @@ cc            test            gcc,libc6-dev               gcc                   
 make          test            make                        make                      make           -             gmake          gmake              gmake
 cmocka        test            libcmocka-dev               libcmocka-devel           cmocka         cmocka        cmocka         cmocka             cmocka
 pkg-config    test            pkg-config                  pkgconf-pkg-config        pkgconf        pkgconf       pkgconf        pkgconf            -
+liburing      test            liburing-dev                liburing-devel            liburing       -             -              -                  -
 bmake         test            bmake                       bmake                     bmake          bmake         -              -                  bmake
 python3       test,lint,docs  python3                     python3                   python         python        python3        -                  python%3
 mingw         test            gcc-mingw-w64-x86-64-win32  mingw64-gcc               mingw-w64-gcc  mingw-w64     -              -                  -
@@ -51,10 +52,15 @@ clang-tidy    lint            clang-tidy                  clang-tools-extra     
 shellcheck    lint            shellcheck                  ShellCheck                shellcheck     shellcheck    hs-ShellCheck  shellcheck         shellcheck
 codespell     lint            codespell                   codespell                 codespell      codespell     -              -                  -
 pgrep         lint            procps                      procps-ng                 procps-ng      -             -              -                  -
-strace        lint            strace                      strace                    strace         -             -              -                  -
+strace        lint,bench      strace                      strace                    strace         -             -              -                  -
 doxygen       docs            doxygen                     doxygen                   doxygen        doxygen       doxygen        doxygen            doxygen
 dot           docs            graphviz                    graphviz                  graphviz       graphviz      graphviz       graphviz           graphviz
 docs-theme    docs            doxygen-awesome-css         -                         -              -             -              -                  -
+libuv         bench           libuv1-dev                  libuv-devel               libuv          libuv         libuv          libuv              libuv
+libevent      bench           libevent-dev                libevent-devel            libevent       libevent      libevent       libevent           libevent
+libev         bench           libev-dev                   libev-devel               libev          libev         libev          libev              libev
+gnuplot       bench           gnuplot-nox                 gnuplot-minimal           gnuplot        gnuplot       gnuplot        gnuplot            gnuplot
+valgrind      bench           valgrind                    valgrind                  valgrind       -             valgrind       -                  -
 clang         house           clang                       clang                     clang          -             -              clang              -
 bear          house           bear                        bear                      bear           bear          bear           -                  -
 socat         house           socat                       socat                     socat          socat         socat          socat              socat
@@ -71,6 +77,18 @@ has_cmocka() {
     fi
     printf '#include <%s.h>\n' stdarg stddef stdint setjmp cmocka |
         cc -E -I/usr/local/include -I/opt/homebrew/include - >/dev/null 2>&1
+}
+
+# Without it the library of chapter 07 is built without io_uring.
+has_liburing() {
+    { has pkg-config && pkg-config --exists liburing; } ||
+        echo '#include <liburing.h>' | cc -E - >/dev/null 2>&1
+}
+
+# The libraries beside which the bench measures: has_header HEADER.
+has_header() {
+    printf '#include <%s>\n' "$1" |
+        cc -E -I/usr/local/include -I/usr/pkg/include -I/opt/homebrew/include - >/dev/null 2>&1
 }
 
 # What runs Windows programs: in WSL the Windows kernel can, else Wine (chapters/06_iocp/wine.sh).
@@ -90,6 +108,11 @@ is_present() {
         bmake:FreeBSD | bmake:NetBSD) true ;; # their make is bmake
         pkg-config:*) has pkg-config || has pkgconf ;;
         cmocka:*) has_cmocka ;;
+        liburing:Linux) has_liburing ;;
+        liburing:*) true ;; # io_uring is of Linux alone
+        libuv:*) has_header uv.h ;;
+        libevent:*) has_header event2/event.h ;;
+        libev:*) has_header ev.h ;;
         mingw:*) has x86_64-w64-mingw32-gcc ;;
         wine:*) has_wine ;;
         sanitizers:*) has_sanitizers ;;
@@ -238,8 +261,8 @@ while [ $# -gt 0 ]; do
         --for)
             purpose=${2:-}
             case $purpose in
-                test | lint | docs | house | all) shift ;;
-                *) say "--for wants test, lint, docs, house or all, not '$purpose'"; exit 2 ;;
+                test | lint | docs | bench | house | all) shift ;;
+                *) say "--for wants test, lint, docs, bench, house or all, not '$purpose'"; exit 2 ;;
             esac
             ;;
         --check | --summary) mode=${1#--} ;;
