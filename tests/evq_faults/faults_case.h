@@ -35,6 +35,6 @@ int run_causes(void);
 /** What only a ring can do. */
 int run_ring(void);
 /** Whether anything was forgotten. */
-int run_whole(const char *program, bool all_backends);
+int run_whole(const char *program, int backends_ran);
 
 #endif
