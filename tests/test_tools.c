@@ -772,6 +772,18 @@ static int start_watchdog(void **state)
     return 0;
 }
 
+static bool is_sanitized(void)
+{
+    const char *build = getenv("STEPS_BUILD");
+    return build != NULL && strstr(build, "san-") != NULL;
+}
+
+static void the_commands_build_without_sanitizers(void **state)
+{
+    (void)state;
+    skip_because("they build copies of their own, always the same: the usual run has tested them");
+}
+
 #define claim(test) cmocka_unit_test_setup(test, start_watchdog)
 
 int main(void)
@@ -793,12 +805,14 @@ int main(void)
         claim(peer_notices_wrong_bytes),
         claim(peer_notices_a_connection_that_ends_early),
     };
-    const struct CMUnitTest commands[] = {
+    const struct CMUnitTest launcher[] = {
         claim(launch_notes_the_port_and_passes_the_totals_on),
         claim(launch_hands_sigterm_on),
         claim(launch_keeps_the_status_of_the_server),
         claim(launch_forgives_what_wine_kills_behind_its_totals),
         claim(launch_leaves_the_port_of_a_later_server),
+    };
+    const struct CMUnitTest commands[] = {
         claim(bare_make_says_what_is_next),
         claim(help_fits_a_terminal_and_lists_what_exists),
         claim(wrong_values_are_one_line_that_lists_the_right_ones),
@@ -818,6 +832,10 @@ int main(void)
         claim(carry_finds_a_changed_byte_and_repairs_it),
         claim(carry_never_overwrites_what_is_not_committed),
     };
-    int failed = cmocka_run_group_tests(peers, set_up, tear_down);
+    const struct CMUnitTest not_again[] = {cmocka_unit_test(the_commands_build_without_sanitizers)};
+    int failed = cmocka_run_group_tests(peers, set_up, tear_down) +
+                 cmocka_run_group_tests(launcher, set_up, tear_down);
+    if (is_sanitized())
+        return failed + cmocka_run_group_tests_name("commands", not_again, NULL, NULL) > 0;
     return failed + cmocka_run_group_tests(commands, set_up, tear_down) > 0;
 }
