@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh: runs the test programs, shows how it goes, and ends in a table and one line of totals.
 #
-#   tests/run.sh BUILD_DIR [PROGRAM...]      without names: every test_*.c and suite_*.c that is here
+#   tests/run.sh BUILD_DIR [PROGRAM...]      without names: every test_*.c, test_*.sh and suite_*.c that is here
 #
 # A program speaks TAP (cmocka's, see CMOCKA_MESSAGE_OUTPUT), may print other lines in between, and may say
 #   # skip: TEST: reason                     before it skips a test (harness/skip.h)
@@ -219,9 +219,9 @@ not_run() {
 without_threads='test_check test_demo test_foreign_clients test_lines test_runner test_setup'
 
 run_all() {
-    for source in "$here"/test_*.c "$here"/suite_*.c; do
+    for source in "$here"/test_*.[cs]* "$here"/suite_*.c; do
         [ -e "$source" ] || continue
-        one=$(basename "$source" .c)
+        one=$(basename "${source%.*}")
         case "/$build/ $without_threads " in
         */san-*thread*/*" $one "*) not_run "$one" "what it tests has no threads: see the other builds" ;;
         *) run_one "$one" ;;

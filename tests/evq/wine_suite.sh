@@ -18,11 +18,16 @@ std="-std=c11 -D_WIN32_WINNT=0x0602 -DWIN32_LEAN_AND_MEAN"
 warn="-Wall -Wextra -Wpedantic -Wshadow -Wconversion"
 [ "${WERROR:-0}" = 0 ] || warn="$warn -Werror"
 
+# Nothing to do where the program is newer than all that it is made of.
+is_up_to_date() {
+    [ -f "$dir/test_evq.exe" ] && [ -z "$(find "$evq/src" "$evq/include" "$here" "$here/../harness" "$here/../test_evq.c" \
+        -name '*.[ch]' -newer "$dir/test_evq.exe")" ]
+}
+
 command -v "$cc" >/dev/null || {
     echo "wine_suite.sh: no compiler for Windows here ($cc)" >&2
     exit 77
 }
-"$here/mingw_cmocka.sh" "$dir/cmocka"
 
 # Options first, and then each source becomes an object named after it.
 compile() {
@@ -34,18 +39,22 @@ compile() {
     done
 }
 
-objects=
-sources=$(ls "$evq"/src/evq.c "$evq"/src/evq_backends.c "$evq"/src/evq_errors.c \
-    "$evq"/src/evq_iocp.c "$evq"/src/evq_sockets.c "$evq"/src/evq_timers.c "$evq"/src/evq_windows.c)
-compile -I"$evq/include"
-sources="$here/../harness/clock.c $here/../test_evq.c"
-for source in "$here"/*.c; do
-    case $source in *_posix.c) ;; *) sources="$sources $source" ;; esac
-done
-compile -I"$here/.." -I"$here" -I"$evq/include" -I"$evq/src" -isystem "$dir/cmocka/include"
-# shellcheck disable=SC2086
-"$cc" -static ${CFLAGS:--O2 -g} -o "$dir/test_evq.exe" $objects "$dir/cmocka/libcmocka.a" -lws2_32 -pthread
+build() {
+    "$here/mingw_cmocka.sh" "$dir/cmocka"
+    objects=
+    sources=$(ls "$evq"/src/evq.c "$evq"/src/evq_backends.c "$evq"/src/evq_errors.c \
+        "$evq"/src/evq_iocp.c "$evq"/src/evq_sockets.c "$evq"/src/evq_timers.c "$evq"/src/evq_windows.c)
+    compile -I"$evq/include"
+    sources="$here/../harness/clock.c $here/../test_evq.c"
+    for source in "$here"/*.c; do
+        case $source in *_posix.c) ;; *) sources="$sources $source" ;; esac
+    done
+    compile -I"$here/.." -I"$here" -I"$evq/include" -I"$evq/src" -isystem "$dir/cmocka/include"
+    # shellcheck disable=SC2086
+    "$cc" -static ${CFLAGS:--O2 -g} -o "$dir/test_evq.exe" $objects "$dir/cmocka/libcmocka.a" -lws2_32 -pthread
+}
 
+is_up_to_date || build
 [ "${2-}" != --build ] || exit 0
 "$wine" --check >/dev/null || exit
 exec "$wine" "$dir/test_evq.exe"
