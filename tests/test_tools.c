@@ -631,7 +631,7 @@ static void every_chapter_builds_under_the_make_of_the_bsds(void **state)
     if (said_status != 0)
         skip_because("bmake is not installed");
     expect("cd \"$COPY\" && for makefile in $(\"$MAKE\" -s chapter-makefiles); do"
-           "  (cd \"${makefile%/Makefile}\" && bmake BUILD=build/bmake CFLAGS=-O0) || exit 1;"
+           "  (cd \"${makefile%/Makefile}\" && bmake -j2 BUILD=build/bmake CFLAGS=-O0) || exit 1;"
            " done",
            0, "build/bmake/step1_sequential");
 }
@@ -644,7 +644,7 @@ static void new_copies_every_step_so_that_it_builds(void **state)
            "  case $(uname -s)-$ch in Linux-*) ;; *-04) continue ;; esac;" /* epoll: Linux only */
            "  case $ch$n in 06[2-9]) command -v x86_64-w64-mingw32-gcc || continue ;; esac;"
            "  test -d mine/${ch}_step$n || sh tools/new.sh $ch $n >/dev/null || exit 1;"
-           "  \"$MAKE\" -s -C mine/${ch}_step$n CFLAGS=-O0 || exit 1; done",
+           "  \"$MAKE\" -s -j2 -C mine/${ch}_step$n CFLAGS=-O0 || exit 1; done",
            0, "CC step1_sequential.c");
 }
 

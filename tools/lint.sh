@@ -272,21 +272,22 @@ TIDY="-*,bugprone-*,cert-*,clang-analyzer-unix.*,clang-analyzer-deadcode.*\
 ,-bugprone-assignment-in-if-condition,-bugprone-multi-level-implicit-pointer-conversion\
 ,-cert-msc30-c,-cert-msc50-cpp,-cert-int09-c,-cert-env33-c"
 
+all_chapters() { for chapter in chapters/*; do echo "-I$chapter $(queue_of "$chapter")"; done; }
+
 # Carried files are the same, byte for byte, where they were born.
 tidy() {
-    status=0
+    status=0 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
     grep '\.c$' "$scratch/files" | grep -v -e '^tests/wrong/' -e '/carried/' | for_windows others >"$scratch/sources"
     sed 's|/[^/]*$||' "$scratch/sources" | sort -u >"$scratch/folders"
     while IFS= read -r folder; do
         include=$(folders_of "$folder/")
-        [ -n "$include" ] || for chapter in chapters/*; do
-            include="$include -I$chapter $(queue_of "$chapter")"
-        done
-        # shellcheck disable=SC2046,SC2086 # names without blanks
-        clang-tidy --quiet --warnings-as-errors='*' --checks="$TIDY" \
-            $(grep "^$folder/[^/]*\.c\$" "$scratch/sources") -- -std=c11 -D_GNU_SOURCE -D_NETBSD_SOURCE \
-            -pthread -Itests -Itests/harness -Itests/contract $include \
-            >"$scratch/tidy" 2>"$scratch/noise" || { grep -E ' error: ' "$scratch/tidy" && status=1; }
+        [ -n "$include" ] || include="-Itests/evq -I$evq/evq/include -I$evq/evq/src $(all_chapters)"
+        # shellcheck disable=SC2016 # the inner shell expands it
+        grep "^$folder/[^/]*\.c\$" "$scratch/sources" |
+            checks=$TIDY flags="-std=c11 -D_GNU_SOURCE -D_NETBSD_SOURCE -pthread -Itests -Itests/harness \
+                -Itests/contract $include" xargs -n 4 -P "$processors" sh -c \
+                'clang-tidy --quiet --warnings-as-errors="*" --checks="$checks" "$@" -- $flags' sh \
+                >"$scratch/tidy" 2>"$scratch/noise" || { grep -E ' error: ' "$scratch/tidy" && status=1; }
     done <"$scratch/folders"
     return $status
 }
