@@ -2,8 +2,7 @@
  * evq: an echo server on the library of chapter 07 in its shortest form: each client has a buffer
  * of its own, and one operation that is a recv, a send, a recv again. The other form is the echo
  * example of that chapter: its idle clients hold no buffer, which costs one operation more for each
- * round trip (evq_readable). Fewer instructions here; but with many clients their buffers do not
- * fit the processor's cache. EVQ_BACKEND chooses the backend.
+ * round trip (evq_readable). EVQ_BACKEND chooses the backend.
  */
 #include "peer.h"
 
@@ -59,7 +58,8 @@ int main(int argc, char **argv)
     evq_accept(&listener, &accept_op);
     for (;;) {
         int n = evq_wait(queue, done, PEER_BATCH, EVQ_FOREVER);
-        peer_must(n >= 0, "evq_wait");
+        if (n < 0)
+            peer_must(false, "evq_wait");
         for (int i = 0; i < n; i++) {
             if (done[i]->user != NULL)
                 client_done(done[i]->user);
