@@ -68,7 +68,7 @@ int close_queue(void **state)
 int announce(void **state)
 {
     (void)state;
-    const char *how = backend != NULL ? system_emulates(backend) : NULL;
+    const char *how = system_emulates(backend != NULL ? backend : "");
     if (how != NULL)
         (void)printf("# emulated: %s\n", how);
     (void)fflush(stdout);

@@ -10,9 +10,11 @@
 set -eu
 
 dir=${1:?usage: wine_suite.sh DIR [--build]}
-here=$(cd "$(dirname "$0")" && pwd)
-evq=$here/../../chapters/07_crossplatform/evq
-wine=${WINE_RUN:-$here/../../chapters/06_iocp/wine.sh}
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
+cd "$(dirname "$0")/../.." # from here on no name of a source has a blank; $dir may have some
+evq=chapters/07_crossplatform/evq
+wine=${WINE_RUN:-chapters/06_iocp/wine.sh}
 cc=${MINGW_CC:-x86_64-w64-mingw32-gcc}
 std="-std=c11 -D_WIN32_WINNT=0x0602 -DWIN32_LEAN_AND_MEAN"
 warn="-Wall -Wextra -Wpedantic -Wshadow -Wconversion"
@@ -20,7 +22,7 @@ warn="-Wall -Wextra -Wpedantic -Wshadow -Wconversion"
 
 # Nothing to do where the program is newer than all that it is made of.
 is_up_to_date() {
-    [ -f "$dir/test_evq.exe" ] && [ -z "$(find "$evq/src" "$evq/include" "$here" "$here/../harness" "$here/../test_evq.c" \
+    [ -f "$dir/test_evq.exe" ] && [ -z "$(find $evq/src $evq/include tests/evq tests/harness tests/test_evq.c \
         -name '*.[ch]' -newer "$dir/test_evq.exe")" ]
 }
 
@@ -32,29 +34,30 @@ command -v "$cc" >/dev/null || {
 # Options first, and then each source becomes an object named after it.
 compile() {
     for source in $sources; do
-        object=$dir/$(basename "$source" .c).o
-        objects="$objects $object"
         # shellcheck disable=SC2086 # lists of options
-        "$cc" $std $warn ${CFLAGS:--O2 -g} "$@" -c -o "$object" "$source"
+        "$cc" $std $warn ${CFLAGS:--O2 -g} "$@" -c -o "$dir/$(basename "$source" .c).o" "$source"
     done
 }
 
 build() {
-    "$here/mingw_cmocka.sh" "$dir/cmocka"
-    objects=
-    sources=$(ls "$evq"/src/evq.c "$evq"/src/evq_backends.c "$evq"/src/evq_errors.c \
-        "$evq"/src/evq_iocp.c "$evq"/src/evq_sockets.c "$evq"/src/evq_timers.c "$evq"/src/evq_windows.c)
-    compile -I"$evq/include"
-    sources="$here/../harness/clock.c $here/../test_evq.c"
-    for source in "$here"/*.c; do
+    tests/evq/mingw_cmocka.sh "$dir/cmocka"
+    rm -f "$dir"/*.o
+    sources=
+    for name in evq evq_backends evq_errors evq_iocp evq_sockets evq_timers evq_windows; do
+        sources="$sources $evq/src/$name.c"
+    done
+    compile -I$evq/include
+    sources="tests/harness/clock.c tests/test_evq.c"
+    for source in tests/evq/*.c; do
         case $source in *_posix.c) ;; *) sources="$sources $source" ;; esac
     done
-    compile -I"$here/.." -I"$here" -I"$evq/include" -I"$evq/src" -isystem "$dir/cmocka/include"
+    compile -Itests -Itests/evq -I$evq/include -I$evq/src -isystem "$dir/cmocka/include"
     # shellcheck disable=SC2086
-    "$cc" -static ${CFLAGS:--O2 -g} -o "$dir/test_evq.exe" $objects "$dir/cmocka/libcmocka.a" -lws2_32 -pthread
+    "$cc" -static ${CFLAGS:--O2 -g} -o "$dir/test_evq.exe" "$dir"/*.o "$dir/cmocka/libcmocka.a" \
+        -lws2_32 -pthread
 }
 
 is_up_to_date || build
 [ "${2-}" != --build ] || exit 0
-"$wine" --check >/dev/null || exit
-exec "$wine" "$dir/test_evq.exe"
+sh "$wine" --check >/dev/null || exit
+exec sh "$wine" "$dir/test_evq.exe"

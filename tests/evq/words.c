@@ -117,5 +117,5 @@ int run_words(void)
         cmocka_unit_test(the_version_is_that_of_the_header),
         cmocka_unit_test(an_operation_and_a_socket_are_small),
     };
-    return cmocka_run_group_tests_name("evq: words", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("evq: words", tests, announce, NULL);
 }

@@ -354,7 +354,8 @@ void evq_recv(evq_sock *s, evq_op *op, void *buf, size_t len);
  * which.
  *
  * Line 6, readable. It consumes nothing, and it lends no buffer: so 100,000 idle connections can
- * wait without 100,000 buffers. err is EVQ_OK unless it was cancelled or never started.
+ * wait without 100,000 buffers. err is EVQ_OK, unless it was cancelled or could not be started:
+ * EVQ_ENOTCONN, EVQ_ECLOSED, or EVQ_ENOMEM of the kernel.
  */
 void evq_readable(evq_sock *s, evq_op *op);
 
