@@ -330,7 +330,7 @@ class Docs(Tree):
         self.write('chapters/01_x/s.c', '/* x */\n//! [m]\nint i;\n//! [m]\n')
         self.write('chapters/01_x/t.h', '/*\n * t: words.\n *\n *    a   b\n */\nstruct s {\n    int i; /* what */\n};\n')
         self.expect(self.run_tool('docs_pages.py', 'out'), 0)
-        page = self.read('out/chapters__01_x__README.md').split('\n')
+        page = self.read('out/00_chapters__01_x__README.md').split('\n')
         self.assertEqual('## A part {#p_01_x_a_part}', page[2])
         self.assertIn('$ a &lt;b&gt;', page[4] + page[5])
         self.assertIn('p_01_x_s_c.html', page[8])
@@ -338,6 +338,15 @@ class Docs(Tree):
         self.assertIn('p_01_x.html#p_01_x_a_part', self.read('out/README.md'))
         self.assertNotIn('//!', self.read('out/chapters__01_x__s.c.md'))
         self.assertIn('/**< what */', self.read('out/chapters/01_x/t.h').split('\n')[6])
+
+    def test_the_pages_stand_in_the_order_in_which_one_reads_them(self):
+        pages = ['chapters/01_x/README.md', 'chapters/02_y/README.md', 'docs/which_one.md', 'docs/myths.md',
+                 'docs/glossary.md', 'bench/README.md', 'docs/unknown.md', 'CONTRIBUTING.md']
+        for page in ['README.md'] + pages[::-1]:
+            self.write(page, '# %s\n' % page)
+        self.expect(self.run_tool('docs_pages.py', 'out'), 0)
+        files = sorted(f for f in os.listdir(os.path.join(self.top, 'out')) if f[0].isdigit())
+        self.assertEqual([p.replace('/', '__') for p in pages], [f[3:] for f in files])
 
     def test_an_option_makes_no_folder_of_its_name(self):
         self.write('README.md', '# Top\n')

@@ -21,6 +21,9 @@ import sys
 
 import pagelib
 
+# The book's own pages in the order in which one reads them. One that is not named here stands behind them.
+BOOK = ['docs/queues_side_by_side.md', 'docs/which_one.md', 'docs/myths.md', 'docs/claims.md', 'docs/glossary.md',
+        'bench/README.md']
 CODE_LANGUAGES = {'c', 'cpp', 'h'}
 HEADER = re.compile(r'^(chapters/[^/]+/(windows/|evq/include/)?[^/]+|tests/harness/[^/]+|tests/contract/contract)\.h$')
 HTML_LINE = re.compile(r'^\s*</?(details|summary|figure|figcaption|picture|source|kbd|sub|sup)\b.*$')
@@ -100,8 +103,8 @@ class Site:
     def children(self, page):
         everybody = self.pages + sorted(self.listings)
         mine = [p for p in everybody if self.parent(p) == page]
-        return sorted(mine, key=lambda p: (p.endswith('.c'), not p.startswith('chapters/'),
-                                           '/labs/' in p, p.startswith('CONTRIB'), p))
+        return sorted(mine, key=lambda p: (p.endswith('.c'), not p.startswith('chapters/'), '/labs/' in p,
+                                           p.startswith('CONTRIB'), BOOK.index(p) if p in BOOK else len(BOOK), p))
 
     # ---- one page -------------------------------------------------------------------------------
 
@@ -281,8 +284,10 @@ class Site:
 
     def write_all(self):
         shutil.rmtree(self.out, ignore_errors=True)
+        # Doxygen shows the pages without a parent in the order of its files: these begin with a number.
+        order = {page: '%02d_' % number for number, page in enumerate(self.children('README.md'))}
         for page in self.pages:  # in one folder: those of the headers are shown as a tree
-            self.write(page.replace('/', '__'), self.page(page))
+            self.write(order.get(page, '') + page.replace('/', '__'), self.page(page))
         for source in self.listings:
             self.write(source.replace('/', '__') + '.md', self.listing(source))
         for header in self.headers:
