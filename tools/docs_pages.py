@@ -22,8 +22,8 @@ import sys
 import pagelib
 
 # The book's own pages in the order in which one reads them. One that is not named here stands behind them.
-BOOK = ['docs/queues_side_by_side.md', 'docs/which_one.md', 'docs/myths.md', 'docs/claims.md', 'docs/glossary.md',
-        'bench/README.md']
+BOOK = ['docs/queues_side_by_side.md', 'docs/which_one.md', 'docs/inside_the_kernel.md', 'docs/c10k_to_c10m.md',
+        'docs/myths.md', 'docs/claims.md', 'docs/glossary.md', 'docs/read_on.md', 'bench/README.md']
 CODE_LANGUAGES = {'c', 'cpp', 'h'}
 HEADER = re.compile(r'^(chapters/[^/]+/(windows/|evq/include/)?[^/]+|tests/harness/[^/]+|tests/contract/contract)\.h$')
 HTML_LINE = re.compile(r'^\s*</?(details|summary|figure|figcaption|picture|source|kbd|sub|sup)\b.*$')
