@@ -31,14 +31,14 @@ static void client_add(evq_fd fd)
 static void client_done(struct client *client)
 {
     evq_op *op = &client->op;
-    if (op->kind == EVQ_CLOSE)
-        free(client);
-    else if (op->err != EVQ_OK || op->nbytes == 0)
-        evq_close(&client->sock, op);
-    else if (op->kind == EVQ_RECV)
+    if (op->kind == EVQ_RECV && op->nbytes > 0)
         evq_send(&client->sock, op, client->piece, op->nbytes);
-    else
+    else if (op->kind == EVQ_SEND && op->err == EVQ_OK)
         evq_recv(&client->sock, op, client->piece, sizeof client->piece);
+    else if (op->kind == EVQ_CLOSE)
+        free(client);
+    else
+        evq_close(&client->sock, op);
 }
 
 static void accept_done(evq_op *op)
