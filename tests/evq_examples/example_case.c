@@ -187,7 +187,7 @@ static int begin(void **state)
 int example_run(const char *words, const struct CMUnitTest *tests, size_t count,
                 CMFixtureFunction setup, CMFixtureFunction teardown)
 {
-    char name[NAME_LEN];
+    char name[2 * NAME_LEN];
     struct CMUnitTest some[MAX_TESTS];
     assert_true(count <= MAX_TESTS);
     memcpy(some, tests, count * sizeof *tests);

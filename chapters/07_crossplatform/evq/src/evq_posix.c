@@ -233,8 +233,7 @@ int evq_tcp_socket(evq_fd *fd, int family)
     return EVQ_OK;
 }
 
-/* SO_REUSEADDR: a server that is started again need not wait for the connections of the one before.
- * */
+/* SO_REUSEADDR: a server that is started again need not wait for the old one's connections. */
 static int socket__listen(int fd, const struct sockaddr_storage *addr, socklen_t len, int backlog)
 {
     int on = 1;
@@ -254,7 +253,7 @@ int evq_tcp_listen(evq_fd *fd, const char *address, uint16_t port, int backlog)
     socklen_t len = address__parse(&addr, address, port);
     if (len == 0)
         return EVQ_EINVAL;
-    int made, err = evq_tcp_socket(&made, addr.ss_family);
+    int made = -1, err = evq_tcp_socket(&made, addr.ss_family);
     if (err != EVQ_OK)
         return err;
     if (socket__listen(made, &addr, len, backlog) < 0)
