@@ -129,6 +129,31 @@ static void runner_ends_wine_when_a_program_has_used_it(void **state)
     assert_int_equal(system(command), 0); /* once: in the second run */
 }
 
+/** A copy of the runner beside two programs of tests, each built with two sanitizers. */
+static const char TWO_PROGRAMS[] =
+    "mkdir -p '%s/races' && cp '%s' '%s/races/run.sh' && cd '%s/races' && "
+    "touch test_demo.c test_any.c && for build in san-thread san-address; do "
+    "mkdir -p $build/tests && cp ../good $build/tests/test_demo && "
+    "cp ../good $build/tests/test_any && sh run.sh $build/tests >$build/said || exit 1; done";
+
+static const char ONE_IS_LEFT_OUT[] =
+    "cd '%s/races' && grep -q 'skipped test_demo: ' san-thread/said && "
+    "grep -q '^2 passed, 0 failed, 1 skipped' san-thread/said && "
+    "grep -q '^4 passed, 0 failed, 0 skipped' san-address/said";
+
+static void runner_looks_for_races_only_where_threads_are(void **state)
+{
+    (void)state;
+    char command[2 * PATH_LEN];
+    if (runner == NULL)
+        skip_because("run.sh is found from the checkout's root or from tests/ only");
+    write_program("good", GOOD);
+    (void)snprintf(command, sizeof command, TWO_PROGRAMS, folder, runner, folder, folder);
+    assert_int_equal(system(command), 0);
+    (void)snprintf(command, sizeof command, ONE_IS_LEFT_OUT, folder);
+    assert_int_equal(system(command), 0);
+}
+
 static void runner_shows_a_failure_and_its_story(void **state)
 {
     (void)state;
@@ -233,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runner_counts_what_passes),
         cmocka_unit_test(runner_ends_wine_when_a_program_has_used_it),
+        cmocka_unit_test(runner_looks_for_races_only_where_threads_are),
         cmocka_unit_test(runner_shows_a_failure_and_its_story),
         cmocka_unit_test(runner_hears_a_failure_behind_words_without_an_end),
         cmocka_unit_test(runner_gives_the_reason_of_a_skip),
