@@ -29,7 +29,7 @@ static void on_stop(int signo) /* printf() is not safe in a handler (man 7 signa
     char line[80], *end = line + sizeof line, *at = end;
     *--at = '\n';
     at = prepend(prepend(at, ", bytes ", bytes), "totals: clients ", clients);
-    _exit(signo && write(STDOUT_FILENO, at, (size_t)(end - at)) > 0 ? 0 : 1);
+    _exit(signo && write(STDOUT_FILENO, at, (size_t)(end - at)) == end - at ? 0 : 1);
 }
 //! [stop]
 //! [listen]
@@ -46,8 +46,8 @@ static int listen_on(const char *address, const char *port)
         bind(listener, (struct sockaddr *)&name, len) < 0 || listen(listener, SOMAXCONN) < 0 ||
         getsockname(listener, (struct sockaddr *)&name, &len) < 0) /* 0 became which port? */
         err(1, "cannot listen on %s:%s", address, port);
-    printf("listening on %s:%u\n", address, ntohs(name.sin_port));
-    fflush(stdout); /* stdout may be a pipe, and its reader waits for this line */
+    if (printf("listening on %s:%u\n", address, ntohs(name.sin_port)) < 0 || fflush(stdout) != 0)
+        err(1, "cannot write to stdout"); /* perhaps a pipe, whose reader waits for this line */
     return listener;
 }
 //! [listen]

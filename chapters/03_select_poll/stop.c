@@ -14,9 +14,10 @@ static void on_stop_signal(int signo)
 {
     int err = errno; /* the interrupted code may be about to look at it */
     (void)signo;
-    /* EAGAIN: the pipe is full of earlier signals, so the loop will wake up anyway. */
-    ssize_t written = write(pipe_ends[1], "", 1);
-    (void)written;
+    ssize_t written;
+    do /* EAGAIN: the pipe is full of earlier signals, so the loop will wake up anyway. */
+        written = write(pipe_ends[1], "", 1);
+    while (written < 0 && errno == EINTR); /* by another signal: nothing was written */
     errno = err;
 }
 //! [handler]

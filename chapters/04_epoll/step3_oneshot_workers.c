@@ -130,11 +130,11 @@ static void client_refuse(struct server *server, struct client *client, int fd)
 static void client_add(struct server *server, int fd)
 {
     struct client *client = malloc(sizeof *client);
-    if (client == NULL || nonblocking_set(fd) < 0) {
+    if (client == NULL || nonblocking_set(fd) < 0 ||
+        (errno = pthread_mutex_init(&client->lock, NULL)) != 0) {
         client_refuse(server, client, fd);
         return;
     }
-    pthread_mutex_init(&client->lock, NULL);
     pthread_mutex_lock(&client->lock); /* what is written here, its first worker shall see */
     conn_init(&client->conn, fd);
     pthread_mutex_unlock(&client->lock);
@@ -157,11 +157,9 @@ static bool client_turns(struct client *client)
     return true; /* level-triggered: what is left makes an event at once, for whoever is free */
 }
 
-/*
- * EPOLLONESHOT keeps the other workers out, so nobody ever waits for this lock, but for the moment
+/* EPOLLONESHOT keeps the other workers out, so nobody ever waits for this lock, but for the moment
  * between the re-arming and the unlock. It is here for the C language, which knows nothing of
- * epoll: the lock says that the next worker sees what this one has written (C11, 5.1.2.4).
- */
+ * epoll: the lock says that the next worker sees what this one has written (C11, 5.1.2.4). */
 static void client_serve(struct server *server, struct client *client)
 {
     pthread_mutex_lock(&client->lock);
@@ -270,7 +268,8 @@ static int server_open(struct server *server)
     server->epoll = epoll_create1(EPOLL_CLOEXEC);
     server->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     server->all.previous = server->all.next = &server->all;
-    pthread_mutex_init(&server->lock, NULL);
+    if ((errno = pthread_mutex_init(&server->lock, NULL)) != 0)
+        return -1;
     if (server->epoll < 0 || server->stop_event < 0 ||
         control(server, EPOLL_CTL_ADD, server->stop_event, EPOLLIN, &stop_mark) < 0)
         return -1;
@@ -286,8 +285,11 @@ static void run_until_stopped(struct server *server, struct worker *workers, lon
 {
     struct pollfd wait = {.fd = stop, .events = POLLIN};
     count = start_workers(server, workers, count);
-    while (poll(&wait, 1, -1) < 0 && errno == EINTR) {
-    }
+    while (poll(&wait, 1, -1) < 0)
+        if (errno != EINTR) {
+            cli_log(server->cli, "poll: %s", strerror(errno));
+            exit(1); /* ENOMEM: nobody has asked for a stop, so this is no clean one */
+        }
     (void)eventfd_write(server->stop_event, 1);
     for (long i = 0; i < count; i++)
         pthread_join(workers[i].thread, NULL);

@@ -282,8 +282,9 @@ static void run_workers(struct server *server, struct loop *loops, long count, i
         if (err != 0)
             die(server->cli, "cannot start one more worker", err);
     }
-    while (poll(&wait, 1, -1) < 0 && errno == EINTR) {
-    }
+    while (poll(&wait, 1, -1) < 0)
+        if (errno != EINTR)
+            die(server->cli, "poll", errno); /* ENOMEM: nobody has asked for a stop */
     (void)eventfd_write(server->stop_event, 1);
     for (long i = 0; i < count; i++)
         pthread_join(loops[i].thread, NULL);

@@ -143,14 +143,14 @@ static void client_remove(struct server *server, struct client *client)
 static void client_add(struct server *server, int fd)
 {
     struct client *client = malloc(sizeof *client);
-    if (client == NULL || nonblocking_set(fd) < 0) {
+    if (client == NULL || nonblocking_set(fd) < 0 ||
+        (errno = pthread_mutex_init(&client->lock, NULL)) != 0) {
         cli_log(server->cli, "one more client refused: %s", strerror(errno));
         totals_add_refused();
         free(client);
         close(fd);
         return;
     }
-    pthread_mutex_init(&client->lock, NULL);
     pthread_mutex_lock(&client->lock); /* what is written here, its first worker shall see */
     conn_init(&client->conn, fd);
     pthread_mutex_unlock(&client->lock);
@@ -274,7 +274,8 @@ static int server_open(struct server *server)
     int stop = stop_open();
     server->queue = kq_open();
     server->all.previous = server->all.next = &server->all;
-    pthread_mutex_init(&server->lock, NULL);
+    if ((errno = pthread_mutex_init(&server->lock, NULL)) != 0)
+        return -1;
     kq_set(&watch_stop, (uintptr_t)stop, EVFILT_READ, EV_ADD, 0, 0, &stop_mark);
     if (stop < 0 || server->queue < 0 || apply(server, watch_stop) < 0)
         return -1;

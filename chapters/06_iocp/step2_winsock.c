@@ -43,7 +43,7 @@ static BOOL WINAPI on_stop(DWORD event) /* no signal: a thread of its own (Handl
         return TRUE; /* a second Ctrl-C is a second thread */
     *--at = '\n';
     at = prepend(prepend(at, ", bytes ", bytes), "totals: clients ", clients);
-    _exit(_write(1, at, (unsigned)(end - at)) > 0 ? 0 : 1);
+    _exit(_write(1, at, (unsigned)(end - at)) == end - at ? 0 : 1);
 }
 //! [stop]
 //! [listen]
@@ -65,7 +65,8 @@ static SOCKET listen_on(const char *address, const char *port)
     BOOL is_wine = GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version") != NULL;
     printf("listening on %s:%u\n", address, ntohs(name.sin_port));
     puts(is_wine ? "IOCP: emulated by Wine" : "IOCP: native"); /* which comes in step 4 */
-    fflush(stdout); /* stdout may be a pipe, and its reader waits for this line */
+    if (fflush(stdout) != 0) /* stdout may be a pipe, and its reader waits for this line */
+        die(1, "cannot write to stdout");
     return listener;
 }
 //! [listen]
@@ -98,7 +99,8 @@ int main(int argc, char **argv)
             return option == 'h' ? puts("usage: step2_winsock [-p PORT] [-a ADDRESS]") < 0 : 2;
     if (optind < argc)
         die(2, "'%s' is one word too many (try -h)", argv[optind]);
-    SetConsoleCtrlHandler(on_stop, TRUE); /* no SIGPIPE here: send() only ever returns an error */
+    if (!SetConsoleCtrlHandler(on_stop, TRUE)) /* no SIGPIPE here: send() only returns an error */
+        die(1, "Ctrl-C cannot be handled: error %lu", GetLastError());
     //! [accept]
     SOCKET listener = listen_on(address, port);
     BOOL on = TRUE;

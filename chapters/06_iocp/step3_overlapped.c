@@ -35,19 +35,25 @@ struct server {
 //! [server]
 
 //! [wait]
+static DWORD wait_for_any(struct server *server, const WSAEVENT *events, DWORD count,
+                          DWORD timeout_ms)
+{
+    DWORD which = WSAWaitForMultipleEvents(count, events, FALSE, timeout_ms, FALSE);
+    if (which == WSA_WAIT_FAILED) /* no memory: neither "set" nor "not yet" may be made of that */
+        wintcp_die(server->cli, "WSAWaitForMultipleEvents", WSAGetLastError());
+    return which;
+}
+
 /* True when the event is set; false when the program shall stop. */
 static bool wait_for(struct server *server, WSAEVENT event)
 {
     const WSAEVENT events[] = {server->stop, event}; /* both set: the first one counts */
-    DWORD which = WSAWaitForMultipleEvents(2, events, FALSE, WSA_INFINITE, FALSE);
-    if (which == WSA_WAIT_FAILED)
-        wintcp_die(server->cli, "WSAWaitForMultipleEvents", WSAGetLastError());
-    return which == WSA_WAIT_EVENT_0 + 1;
+    return wait_for_any(server, events, 2, WSA_INFINITE) == WSA_WAIT_EVENT_0 + 1;
 }
 
 static bool stops_within(struct server *server, DWORD timeout_ms)
 {
-    return WSAWaitForMultipleEvents(1, &server->stop, FALSE, timeout_ms, FALSE) != WSA_WAIT_TIMEOUT;
+    return wait_for_any(server, &server->stop, 1, timeout_ms) != WSA_WAIT_TIMEOUT;
 }
 //! [wait]
 

@@ -215,7 +215,7 @@ static void server_open(struct server *server)
         wintcp_die(server->cli, "cannot start", (int)GetLastError());
     server->listener = wintcp_listen(server->cli);
     if (_beginthreadex(NULL, 0, run_acceptor, server, 0, NULL) == 0)
-        wintcp_die(server->cli, "cannot start a thread that accepts", (int)GetLastError());
+        wintcp_die(server->cli, "cannot start a thread that accepts", (int)_doserrno);
 }
 //! [open]
 

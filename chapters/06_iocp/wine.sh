@@ -83,10 +83,23 @@ start_server() {
     ) </dev/null >/dev/null 2>&1 || : # another one was faster; and without any, Wine starts it
 }
 
+# A server that does not end in time, as on a busy machine, is killed by its own -k; and helpers of Wine
+# (winedevice.exe) that wait for its answer then wait for ever. /proc, where there is one, tells whose
+# they are.
+end_orphans() {
+    grep -lzxF "WINEPREFIX=$WINEPREFIX" /proc/[0-9]*/environ 2>/dev/null | while read -r environment; do
+        process=${environment%/environ}
+        program=$(readlink "$process/exe" 2>/dev/null || :)
+        case ${program##*/} in
+        wine*) kill -KILL "${process#/proc/}" 2>/dev/null || : ;;
+        esac
+    done
+}
+
 end_server() {
     [ -d "$WINEPREFIX" ] || return 0
-    "$server" -k 2>/dev/null || return 0 # there was none
-    "$server" -w 2>/dev/null || :
+    if "$server" -k 2>/dev/null; then "$server" -w 2>/dev/null || :; fi
+    end_orphans
 }
 
 # mkdir is the lock: only one of several can make a folder. Whoever finds it locked waits; the lock

@@ -5,7 +5,7 @@
  * does not wait. Microsoft, "CancelIoEx function", names the ways it can go:
  *
  *     CancelIoEx says                  the operation                    its packet
- *     TRUE                             has been cancelled                ERROR_OPERATION_ABORTED
+ *     TRUE                             has been cancelled               ERROR_OPERATION_ABORTED
  *     TRUE                             had finished in the meantime     success, or its own error
  *     FALSE, ERROR_NOT_FOUND           had finished before              success, or its own error
  *     FALSE, ERROR_NOT_FOUND           there is none                    none

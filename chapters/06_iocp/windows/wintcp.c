@@ -74,10 +74,13 @@ static struct addrinfo *resolve_or_die(const struct cli *cli)
     struct addrinfo *where;
     char service[8];
     (void)snprintf(service, sizeof service, "%u", cli->port);
-    if (getaddrinfo(cli->address, service, &hints, &where) != 0) {
+    int err = getaddrinfo(cli->address, service, &hints, &where);
+    if (err == EAI_NONAME) { /* with AI_NUMERICHOST: it is not numeric */
         cli_log(cli, "-a '%s': give a numeric address such as 127.0.0.1 or ::1", cli->address);
         exit(STATUS_USAGE);
     }
+    if (err != 0) /* WSA_NOT_ENOUGH_MEMORY ...: no fault of the user's */
+        wintcp_die(cli, "getaddrinfo", err);
     return where;
 }
 

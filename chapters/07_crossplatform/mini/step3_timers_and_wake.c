@@ -230,8 +230,10 @@ static int queue_open(void)
 static void queue_wake(void)
 {
     int err = errno;
-    ssize_t written = write(queue.wake[1], "", 1);
-    (void)written; /* EAGAIN: it is full of earlier ones */
+    ssize_t written;
+    do /* EAGAIN: it is full of earlier ones */
+        written = write(queue.wake[1], "", 1);
+    while (written < 0 && errno == EINTR);
     errno = err;
 }
 

@@ -155,8 +155,10 @@ int queue_open(struct queue *queue)
 void queue_wake(struct queue *queue)
 {
     int err = errno;
-    ssize_t written = write(queue->wake[1], "", 1);
-    (void)written; /* EAGAIN: it is full of earlier ones */
+    ssize_t written;
+    do /* EAGAIN: it is full of earlier ones */
+        written = write(queue->wake[1], "", 1);
+    while (written < 0 && errno == EINTR);
     errno = err;
 }
 

@@ -215,8 +215,10 @@ static void engine_wait(struct queue *queue, int64_t timeout_ns)
 void queue_wake(struct queue *queue)
 {
     int err = errno; /* a signal handler may be calling */
-    ssize_t written = write(queue->wake[1], "", 1);
-    (void)written; /* EAGAIN: it is full of earlier ones */
+    ssize_t written;
+    do /* EAGAIN: it is full of earlier ones */
+        written = write(queue->wake[1], "", 1);
+    while (written < 0 && errno == EINTR);
     errno = err;
 }
 //! [wait]

@@ -120,7 +120,7 @@ static int end_accept(struct op *op, int err)
 /* Done at once or later: a packet will come. On any other error none will. */
 static void engine_start(struct op *op)
 {
-    WSABUF lent = {(ULONG)op->len, op->buf};
+    WSABUF lent = {(ULONG)(op->len - op->nbytes), op->buf + op->nbytes};
     DWORD flags = 0;
     SOCKET fd = op->sock->fd;
     memset(&op->native, 0, sizeof op->native);
@@ -144,13 +144,15 @@ static void collect(struct op *op)
     DWORD bytes = 0, flags;
     BOOL ok = WSAGetOverlappedResult(op->sock->fd, &op->native, &bytes, FALSE, &flags);
     int err = ok ? 0 : WSAGetLastError();
-    op->nbytes = bytes;
+    op->nbytes += bytes;
     if (op->kind == OP_ACCEPT)
         err = end_accept(op, err);
-    if (op->kind == OP_ACCEPT && err == WSAECONNRESET && !op->canceled)
-        engine_start(op); /* a client came, and has gone: the next one */
+    bool again = op->kind == OP_ACCEPT ? err == WSAECONNRESET
+                                       : op->kind == OP_SEND && err == 0 && op->nbytes < op->len;
+    if (again && !op->canceled) /* a client came, and has gone: the next one; a part: the rest */
+        engine_start(op);
     else
-        finish(op, err == WSA_OPERATION_ABORTED ? ECANCELED : err);
+        finish(op, again || err == WSA_OPERATION_ABORTED ? ECANCELED : err);
 }
 
 static void engine_wait(struct queue *queue, int64_t timeout_ns)
@@ -167,7 +169,8 @@ static void engine_wait(struct queue *queue, int64_t timeout_ns)
 
 void queue_wake(struct queue *queue)
 {
-    (void)PostQueuedCompletionStatus(queue->engine, 0, 0, NULL);
+    while (!PostQueuedCompletionStatus(queue->engine, 0, 0, NULL)) /* no memory, just now */
+        Sleep(1);
 }
 //! [iocp_wait]
 
@@ -327,8 +330,10 @@ static void engine_wait(struct queue *queue, int64_t timeout_ns)
 void queue_wake(struct queue *queue)
 {
     int err = errno; /* a signal handler may be calling */
-    ssize_t written = write(queue->wake[1], "", 1);
-    (void)written; /* EAGAIN: it is full of earlier ones */
+    ssize_t written;
+    do /* EAGAIN: it is full of earlier ones */
+        written = write(queue->wake[1], "", 1);
+    while (written < 0 && errno == EINTR);
     errno = err;
 }
 //! [wait]

@@ -11,7 +11,7 @@
 #define BACKENDS(ITEM) ITEM(iocp, "iocp")
 #elif defined(__linux__)
 #ifdef EVQ_WITH_URING
-#define URING(ITEM) ITEM(uring, "io_uring")
+#define URING(ITEM) ITEM(uring, "io_uring") /* before epoll: README.md, "What it costs" */
 #else
 #define URING(ITEM)
 #endif
@@ -20,7 +20,7 @@
 #else
 #define KQUEUE(ITEM)
 #endif
-#define BACKENDS(ITEM) ITEM(epoll, "epoll") URING(ITEM) ITEM(poll, "poll") KQUEUE(ITEM)
+#define BACKENDS(ITEM) URING(ITEM) ITEM(epoll, "epoll") ITEM(poll, "poll") KQUEUE(ITEM)
 #else
 #define BACKENDS(ITEM) ITEM(kqueue, "kqueue") ITEM(poll, "poll")
 #endif

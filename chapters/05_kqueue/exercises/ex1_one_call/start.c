@@ -1,0 +1,220 @@
+/*
+ * Exercise 05.1, One call: where you begin.
+ *
+ * The server of step 1, as somebody wrote it who comes from epoll: each change of the list is made
+ * at once, by a kevent() of its own, and then another kevent() waits. It works. But each client who
+ * comes costs a call more, and each one who stops reading costs two.
+ */
+#include "cli.h"
+#include "conn.h"
+#include "kq.h"
+#include "nonblocking.h"
+#include "stop.h"
+#include "tcp.h"
+#include "totals.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_CLIENTS = 65536, ACCEPTS_PER_ROUND = 64, EVENTS_PER_ROUND = 256 };
+
+struct client {
+    struct conn conn;
+    int filter;   /* of its one knote           */
+    size_t place; /* it is loop->clients[place] */
+};
+
+struct loop {
+    const struct cli *cli;
+    int queue, listener;
+    bool stopping;
+    int64_t accept_after_ns; /* 0: the listener is watched; else it rests until then */
+    size_t count;
+    struct client *clients[MAX_CLIENTS]; /* all of them, to be closed at the end */
+};
+
+/* What a knote's udata points to where it is no client. An EV_DELETE has none. */
+static char listener_mark, stop_mark;
+
+/* ---- changes ---- */
+
+/* At once, by a call of its own. It has no room for events, so it does not wait (man 2 kqueue), and
+ * an error of the change is the error of the call. */
+static int change_now(struct loop *loop, int fd, int filter, unsigned flags, void *mark)
+{
+    struct kevent change;
+    kq_set(&change, (uintptr_t)fd, filter, flags, 0, 0, mark);
+    return kevent(loop->queue, &change, 1, NULL, 0, NULL);
+}
+
+static int filter_for(const struct conn *conn)
+{
+    return conn_waits_for(conn) == CONN_READABLE ? EVFILT_READ : EVFILT_WRITE;
+}
+
+/* ---- accepting, and resting ---- */
+
+static int64_t now_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+/* EMFILE leaves the client in the backlog, so a watched listener would be reported at once, again
+ * and again. It rests until a descriptor becomes free, or for TCP_REST_MS. */
+static void accept_rests(struct loop *loop)
+{
+    (void)change_now(loop, loop->listener, EVFILT_READ, EV_DISABLE, &listener_mark);
+    loop->accept_after_ns = now_ns() + TCP_REST_MS * INT64_C(1000000);
+}
+
+static void accept_goes_on(struct loop *loop)
+{
+    if (loop->accept_after_ns != 0)
+        (void)change_now(loop, loop->listener, EVFILT_READ, EV_ADD | EV_ENABLE, &listener_mark);
+    loop->accept_after_ns = 0;
+}
+
+/* ---- clients ---- */
+
+static bool client_watch(struct loop *loop, struct client *client, int fd)
+{
+    if (client == NULL || nonblocking_set(fd) < 0)
+        return false;
+    conn_init(&client->conn, fd);
+    client->filter = filter_for(&client->conn);
+    return change_now(loop, fd, client->filter, EV_ADD, client) == 0;
+}
+
+static void client_add(struct loop *loop, int fd)
+{
+    struct client *client = malloc(sizeof *client);
+    if (!client_watch(loop, client, fd)) {
+        cli_log(loop->cli, "one more client refused: %s", strerror(errno));
+        totals_add_refused();
+        free(client);
+        close(fd);
+        return;
+    }
+    client->place = loop->count;
+    loop->clients[loop->count++] = client;
+    totals_add_client();
+}
+
+static void client_remove(struct loop *loop, struct client *client)
+{
+    loop->clients[client->place] = loop->clients[--loop->count];
+    loop->clients[client->place]->place = client->place;
+    totals_add_bytes((size_t)client->conn.bytes_sent);
+    conn_close(&client->conn); /* and its knote is gone, without an event (man 2 kqueue) */
+    free(client);
+    accept_goes_on(loop); /* a descriptor has become free */
+}
+
+static void accept_some(struct loop *loop)
+{
+    for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
+        int fd = loop->count < MAX_CLIENTS ? tcp_accept(loop->listener) : -1;
+        if (fd < 0) {
+            if (loop->count == MAX_CLIENTS || (errno != EAGAIN && errno != EWOULDBLOCK))
+                accept_rests(loop);
+            return;
+        }
+        client_add(loop, fd);
+    }
+}
+
+/* ---- the loop ---- */
+
+static void client_serve(struct loop *loop, struct client *client)
+{
+    if (conn_turn(&client->conn) == CONN_OVER) {
+        client_remove(loop, client);
+        return;
+    }
+    int filter = filter_for(&client->conn);
+    if (filter == client->filter)
+        return; /* nearly always */
+    /* It was there, so it can be deleted. */
+    (void)change_now(loop, client->conn.fd, client->filter, EV_DELETE, NULL);
+    client->filter = filter;
+    if (change_now(loop, client->conn.fd, filter, EV_ADD, client) < 0)
+        client_remove(loop, client); /* ENOMEM: it could not be waited for */
+}
+
+static int64_t timeout_ns(const struct loop *loop)
+{
+    int64_t left_ns = loop->accept_after_ns - now_ns();
+    if (loop->accept_after_ns == 0)
+        return -1;
+    return left_ns < 0 ? 0 : left_ns;
+}
+
+static int loop_wait(struct loop *loop, struct kevent events[EVENTS_PER_ROUND])
+{
+    struct timespec time;
+    int n =
+        kevent(loop->queue, NULL, 0, events, EVENTS_PER_ROUND, kq_timeout(timeout_ns(loop), &time));
+    if (n < 0 && errno != EINTR) {
+        cli_log(loop->cli, "kevent: %s", strerror(errno));
+        exit(1);
+    }
+    return n;
+}
+
+static void loop_round(struct loop *loop)
+{
+    struct kevent events[EVENTS_PER_ROUND];
+    int n = loop_wait(loop, events);
+    bool accept_due = false;
+    for (int i = 0; i < n; i++) {
+        void *mark = kq_udata(&events[i]);
+        if (mark == &stop_mark)
+            loop->stopping = true;
+        else if (mark == &listener_mark)
+            accept_due = true;
+        else
+            client_serve(loop, mark);
+    }
+    if (accept_due)
+        accept_some(loop);
+    if (loop->accept_after_ns != 0 && now_ns() >= loop->accept_after_ns)
+        accept_goes_on(loop);
+}
+
+static int loop_open(struct loop *loop)
+{
+    int stop = stop_open();
+    loop->queue = kq_open();
+    if (stop < 0 || loop->queue < 0 || change_now(loop, stop, EVFILT_READ, EV_ADD, &stop_mark) < 0)
+        return -1;
+    loop->listener = cli_listen(loop->cli);
+    kq_announce();
+    if (nonblocking_set(loop->listener) < 0)
+        return -1;
+    return change_now(loop, loop->listener, EVFILT_READ, EV_ADD, &listener_mark);
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli = cli_parse(argc, argv, "An echo server on kqueue that makes many calls.", NULL);
+    static struct loop loop; /* static: too large for the stack */
+    loop.cli = &cli;
+    if (loop_open(&loop) < 0) {
+        cli_log(&cli, "cannot start: %s", strerror(errno));
+        return 1;
+    }
+    while (!loop.stopping)
+        loop_round(&loop);
+    while (loop.count > 0)
+        client_remove(&loop, loop.clients[loop.count - 1]);
+    close(loop.listener);
+    close(loop.queue);
+    return totals_write() == 0 ? 0 : 1;
+}
