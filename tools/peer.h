@@ -85,7 +85,7 @@ int crowd_run(const struct options *options, const struct kind *kind);
 int talk_run(const struct options *options);
 
 /** Says on stderr why there is no connection, and what helps. */
-void say_why_not(const struct options *options, enum outcome o);
+void say_why_not(const struct options *o, enum outcome how);
 
 /** From now on Ctrl-C and SIGTERM no longer end the program: this descriptor becomes readable. */
 int interrupt_open(void);

@@ -400,6 +400,18 @@ bool floods(struct contract_run *run, struct client *c, uint64_t most)
     return went_well(run, o, "while flooding");
 }
 
+bool floods_until_it_stalls(struct contract_run *run, struct client *slow, struct client *other,
+                            uint64_t most)
+{
+    uint64_t before;
+    do {
+        before = slow->sent;
+        if (!floods(run, slow, most - before) || !pings(run, other))
+            return false;
+    } while (slow->sent > before && slow->sent < most);
+    return true;
+}
+
 bool arrives(struct contract_run *run, struct client *c)
 {
     enum outcome o = client_wait_delivered(c, patience(run));

@@ -81,6 +81,10 @@ bool exchanges(struct contract_run *run, struct client *c, size_t n, size_t max_
 bool pings(struct contract_run *run, struct client *c);
 /** Sends, reading nothing, until the server takes no more or `most` bytes are sent. */
 bool floods(struct contract_run *run, struct client *c, uint64_t most);
+/** A server that gets no processor for a moment stands still like one that has had enough. So the
+ *  other client is served in between, and the flood goes on until that makes no difference. */
+bool floods_until_it_stalls(struct contract_run *run, struct client *slow, struct client *other,
+                            uint64_t most);
 /** Waits until what was sent has reached the server's machine. */
 bool arrives(struct contract_run *run, struct client *c);
 bool shuts_writing(struct contract_run *run, struct client *c);

@@ -82,6 +82,7 @@ void binary_safe(struct contract_run *run)
 
 /* --- no_cross_talk ---------------------------------------------------------------------------- */
 
+//! [one_batch]
 /** Both clients send while the server is stopped, so it wakes up and finds two clients ready. */
 static bool one_batch(struct contract_run *run, struct client *a, struct client *b, size_t n_a,
                       size_t n_b)
@@ -92,6 +93,7 @@ static bool one_batch(struct contract_run *run, struct client *a, struct client 
     thaws(run);
     return ok && gets_back(run, a, n_a) && gets_back(run, b, n_b);
 }
+//! [one_batch]
 
 void no_cross_talk(struct contract_run *run)
 {

@@ -239,7 +239,7 @@ static bool runs_with(struct contract_run *run, const struct bad_case *b, int wa
 {
     const char *argv[WORDS] = {NULL};
     size_t n = 0;
-    for (; run->argv[n] != NULL && n < WORDS - 6; n++)
+    for (; n < WORDS - 6 && run->argv[n] != NULL; n++)
         argv[n] = run->argv[n];
     for (int i = 0; i < 5 && b->words[i] != NULL; i++)
         argv[n++] = b->words[i];

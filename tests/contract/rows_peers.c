@@ -86,24 +86,10 @@ void survives_rst(struct contract_run *run)
 
 /* --- slow_reader_is_isolated ------------------------------------------------------------------ */
 
-/** A server that gets no processor for a moment stands still like one that has had enough. So the
- *  other client is served in between, and the flood goes on until that makes no difference. */
-static bool floods_until_it_stalls(struct contract_run *run, struct client *slow,
-                                   struct client *other)
-{
-    uint64_t before;
-    do {
-        before = slow->sent;
-        if (!floods(run, slow, STALL_MIB * MIB - before) || !pings(run, other))
-            return false;
-    } while (slow->sent > before && slow->sent < STALL_MIB * MIB);
-    return true;
-}
-
 static bool stalls_in_bounds(struct contract_run *run, struct client *slow, struct client *other,
                              int64_t before_kib)
 {
-    if (!floods_until_it_stalls(run, slow, other))
+    if (!floods_until_it_stalls(run, slow, other, STALL_MIB * MIB))
         return false;
     did(run, "sent %" PRIu64 " KiB and read nothing", slow->sent / KIB);
     if (slow->sent >= STALL_MIB * MIB)
@@ -147,6 +133,7 @@ void slow_reader_is_isolated(struct contract_run *run)
 
 /* --- silent_peer_blocks_nobody ---------------------------------------------------------------- */
 
+//! [silent]
 void silent_peer_blocks_nobody(struct contract_run *run)
 {
     struct client silent[SILENT_PEERS];
@@ -162,6 +149,7 @@ void silent_peer_blocks_nobody(struct contract_run *run)
     for (int i = 0; i < SILENT_PEERS; i++)
         client_close(&silent[i]);
 }
+//! [silent]
 
 /* --- fast_peer_starves_nobody ----------------------------------------------------------------- */
 

@@ -72,6 +72,7 @@ enum outcome client_connect_to(struct client *c, const char *address, unsigned p
     if (fd < 0) {
         return outcome_of_errno(errno);
     }
+    socket_limit_segment(fd, c->max_segment);
     enum outcome o = finish_connect(fd, &to, len, deadline_ns);
     if (o == CLIENT_OK && socket_met_itself(fd)) {
         o = CLIENT_REFUSED;

@@ -33,6 +33,7 @@ struct client {
     uint64_t received;  /* echoed bytes that came back and were right                */
     bool was_reset;     /* some call has seen a reset: a later end is no clean one   */
     int receive_buffer; /* SO_RCVBUF, for slow readers: set before connect; 0 = usual */
+    int max_segment;    /* TCP_MAXSEG: as on a real network, where buffers are smaller; 0 = usual */
 };
 
 enum outcome client_connect(struct client *c, const struct server *s, int64_t deadline_ns);

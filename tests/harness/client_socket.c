@@ -51,6 +51,13 @@ int socket_open(int family, int receive_buffer)
     return fd;
 }
 
+void socket_limit_segment(int fd, int bytes)
+{
+    if (bytes > 0) {
+        set_int(fd, IPPROTO_TCP, TCP_MAXSEG, bytes);
+    }
+}
+
 socklen_t socket_address(struct sockaddr_storage *to, const char *address, unsigned port)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)to;

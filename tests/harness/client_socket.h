@@ -1,6 +1,7 @@
 /*
  * client_socket: the few things about a client's socket that differ between systems, and the
- * translation of errno into an outcome. Private to the harness.
+ * translation of errno into an outcome. Private to the harness, and to soak/, which has many
+ * clients in one thread.
  */
 #ifndef HARNESS_CLIENT_SOCKET_H
 #define HARNESS_CLIENT_SOCKET_H
@@ -14,6 +15,10 @@
  * A TCP socket, non-blocking, close-on-exec, TCP_NODELAY, that raises no SIGPIPE. -1 with errno.
  */
 int socket_open(int family, int receive_buffer);
+
+/** Before connect(). Loopback has segments of 64 KiB, and buffers to match: with smaller ones the
+ *  server's send() soon takes a part only. 0: leaves it as it is. */
+void socket_limit_segment(int fd, int bytes);
 
 /** Fills in a numeric address, IPv4 or IPv6. Its length, or 0 when it is neither. */
 socklen_t socket_address(struct sockaddr_storage *to, const char *address, unsigned port);

@@ -249,6 +249,7 @@ int server_fds(const struct server *s)
 
 /* ---- Freezing ---------------------------------------------------------------------------- */
 
+//! [freeze]
 int server_freeze(struct server *s, int64_t deadline_ns)
 {
     if (s->child <= 0 || s->ended || kill(-s->child, SIGSTOP) != 0) {
@@ -263,6 +264,7 @@ int server_freeze(struct server *s, int64_t deadline_ns)
     }
     return 0;
 }
+//! [freeze]
 
 void server_thaw(struct server *s)
 {

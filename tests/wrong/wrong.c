@@ -34,6 +34,7 @@
     X(dies_at_rst)          /* an error of one connection ends the program */                     \
     X(sigpipe)              /* nobody told the kernel not to send SIGPIPE */                      \
     X(leaks)                /* the path of the error forgets to close */                          \
+    X(hoards)               /* what a client had of memory is never freed */                      \
     X(never_closes)         /* so does the path of the end of the stream */                       \
     X(drops_at_eof)         /* closes at the end of the stream, with answers still to be sent */  \
     X(unbounded)            /* reads always, and keeps what it cannot send, however much */       \
@@ -78,7 +79,7 @@ static void drop(struct client *c, bool after_error)
 {
     if (!(after_error && bug == bug_leaks) && !(!after_error && bug == bug_never_closes))
         close(c->fd);
-    if (c->buf != shared)
+    if (c->buf != shared && bug != bug_hoards)
         free(c->buf);
     c->fd = -1; /* tidy() takes it out of the table */
 }
