@@ -36,6 +36,24 @@ static void a_cancelled_recv_comes_back_once(void **state)
     take_with(&ops[0], EVQ_OK);
 }
 
+/* It is over for the system, too: what comes later goes to others, and the buffer is free. */
+static void what_comes_after_a_cancel_is_for_the_next_recv(void **state)
+{
+    char mine[] = "mine";
+    (void)state;
+    open_pair(&s, &peer);
+    evq_recv(&s, &ops[0], mine, sizeof mine);
+    expect_nothing_now();
+    assert_int_equal(evq_cancel(queue, &ops[0]), 0);
+    take_with(&ops[0], EVQ_ECANCELED);
+    peer_put(peer, "next", 4);
+    expect_nothing_now();
+    assert_string_equal(mine, "mine");
+    evq_recv(&s, &ops[1], bytes, sizeof bytes);
+    take_with(&ops[1], EVQ_OK);
+    assert_memory_equal(bytes, "next", 4);
+}
+
 static void a_cancelled_readable_comes_back_once(void **state)
 {
     (void)state;
@@ -176,6 +194,7 @@ int run_cancelling(void)
     const struct CMUnitTest tests[] = {
         TEST(cancel_of_an_idle_op_finds_nothing),
         TEST(a_cancelled_recv_comes_back_once),
+        TEST(what_comes_after_a_cancel_is_for_the_next_recv),
         TEST(a_cancelled_readable_comes_back_once),
         TEST(cancelling_one_recv_leaves_the_others_in_order),
         TEST(a_cancel_in_the_same_breath_as_the_submit_works),

@@ -53,6 +53,25 @@ static void what_is_submitted_to_a_closing_socket_comes_back_before_the_close(vo
     take_with(&ops[0], EVQ_OK);
 }
 
+/* The close may have become the first of those in hand, because the one before it was handed out: a
+ * link back to that one would be out of date. */
+static void a_submit_while_the_close_is_first_in_hand_comes_back_before_it(void **state)
+{
+    (void)state;
+    open_pair(&s, &peer);
+    evq_timer(queue, &ops[0], UINT64_MAX);
+    assert_int_equal(evq_cancel(queue, &ops[0]), 0);
+    forget(&s);
+    evq_close(&s, &ops[1]);
+    take_with(&ops[0], EVQ_ECANCELED);
+    evq_recv(&s, &ops[2], bytes, 1);
+    evq_send(&s, &ops[3], "x", 1);
+    take_with(&ops[2], EVQ_ECLOSED);
+    take_with(&ops[3], EVQ_ECLOSED);
+    take_with(&ops[1], EVQ_OK);
+    expect_nothing_now();
+}
+
 /* The address sanitizer judges this one. */
 static void the_socket_may_be_freed_when_its_close_came_back(void **state)
 {
@@ -238,6 +257,54 @@ static void many_sockets_close_at_once(void **state)
     expect_nothing_now();
 }
 
+/* Where a queue keeps its sockets in a table, one that leaves may make another one move. */
+static void the_sockets_that_stay_are_served_after_a_close(void **state)
+{
+    enum { FEW = 4 };
+    static evq_sock socks[FEW];
+    evq_fd peers[FEW];
+    (void)state;
+    for (int i = 0; i < FEW; i++)
+        open_pair(&socks[i], &peers[i]);
+    for (int gone = 0; gone < FEW; gone++) {
+        close_now(&socks[gone]);
+        for (int i = gone + 1; i < FEW; i++)
+            evq_recv(&socks[i], &ops[i], bytes, 1);
+        expect_nothing_now();
+        for (int i = gone + 1; i < FEW; i++) {
+            peer_put(peers[i], "x", 1);
+            take_with(&ops[i], EVQ_OK);
+        }
+    }
+}
+
+/* Both are ready in one look at the kernel. Whoever is handed out first closes the other one, whose
+ * memory is then used again, for a socket that has nothing to say. */
+static void an_event_of_a_socket_that_was_closed_reaches_no_other(void **state)
+{
+    static evq_sock pair[2];
+    static char room[2];
+    evq_fd peers[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        open_pair(&pair[i], &peers[i]);
+        evq_recv(&pair[i], &ops[i], &room[i], 1);
+    }
+    expect_nothing_now();
+    for (int i = 0; i < 2; i++)
+        peer_put(peers[i], "x", 1);
+    int other = take_any() == &ops[0] ? 1 : 0;
+    forget(&pair[other]);
+    evq_close(&pair[other], &ops[2]);
+    take_among(&ops[2]);
+    memset(&pair[other], 0, sizeof pair[other]);
+    open_pair(&pair[other], &peers[other]);
+    evq_readable(&pair[other], &ops[3]);
+    expect_nothing_for(20);
+    peer_put(peers[other], "x", 1);
+    take_with(&ops[3], EVQ_OK);
+}
+
 /* An accept may win against the close; then it hands over a socket all the same. */
 static void an_accept_that_won_against_the_close_hands_over(void **state)
 {
@@ -267,6 +334,7 @@ int run_closing(void)
         TEST(close_returns_all_and_itself_last),
         TEST(the_descriptor_is_closed_when_the_close_comes_back),
         TEST(what_is_submitted_to_a_closing_socket_comes_back_before_the_close),
+        TEST(a_submit_while_the_close_is_first_in_hand_comes_back_before_it),
         TEST(the_socket_may_be_freed_when_its_close_came_back),
         TEST(a_number_that_is_used_again_gets_no_old_events),
         TEST(a_copy_of_the_descriptor_keeps_no_event_alive),
@@ -276,6 +344,8 @@ int run_closing(void)
         TEST(a_submit_after_the_close_came_back_is_an_assertion),
         TEST(thousands_of_sockets_leave_no_descriptor),
         TEST(many_sockets_close_at_once),
+        TEST(the_sockets_that_stay_are_served_after_a_close),
+        TEST(an_event_of_a_socket_that_was_closed_reaches_no_other),
         TEST(an_accept_that_won_against_the_close_hands_over),
     };
     return RUN("closing", tests);

@@ -228,6 +228,7 @@ static void check_order(const struct model_op *m)
     }
 }
 
+//! [check_recv]
 static void check_recv(struct model_op *m, struct model_sock *s)
 {
     size_t n = m->op.nbytes;
@@ -248,6 +249,7 @@ static void check_recv(struct model_op *m, struct model_sock *s)
     if (s->received > s->sent_by_peer)
         COMPLAIN("recv took more than was sent");
 }
+//! [check_recv]
 
 static void check_send(struct model_op *m, struct model_sock *s)
 {
@@ -581,6 +583,7 @@ static struct program program_without(const struct program *program, int from, i
     return rest;
 }
 
+//! [shrink]
 static void program_shrink(struct program *program)
 {
     int runs = 0;
@@ -594,6 +597,7 @@ static void program_shrink(struct program *program)
         }
     }
 }
+//! [shrink]
 
 static unsigned number_from(const char *name, unsigned otherwise)
 {

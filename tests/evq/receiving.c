@@ -114,6 +114,22 @@ static void data_is_taken_before_the_end(void **state)
     assert_memory_equal(bytes, "abc", 3);
 }
 
+/* Both in one event: no other one will come, so the short read of the data must not be the last. */
+static void the_end_that_comes_with_the_data_is_seen(void **state)
+{
+    (void)state;
+    open_pair(&s, &peer);
+    evq_recv(&s, &ops[0], bytes, sizeof bytes);
+    expect_nothing_now();
+    peer_put(peer, "abc", 3);
+    peer_end(peer);
+    take_with(&ops[0], EVQ_OK);
+    assert_int_equal(ops[0].nbytes, 3);
+    evq_recv(&s, &ops[1], bytes, sizeof bytes);
+    take_with(&ops[1], EVQ_OK);
+    assert_int_equal(ops[1].nbytes, 0);
+}
+
 static void the_end_that_follows_a_short_read_is_seen(void **state)
 {
     (void)state;
@@ -353,6 +369,7 @@ int run_receiving(void)
         TEST(recvs_complete_in_the_order_of_their_submission),
         TEST(recvs_in_a_queue_share_what_comes_in_pieces),
         TEST(data_is_taken_before_the_end),
+        TEST(the_end_that_comes_with_the_data_is_seen),
         TEST(the_end_that_follows_a_short_read_is_seen),
         TEST(after_a_read_that_fits_exactly_the_next_data_is_seen),
         TEST(what_is_left_of_a_full_read_is_received),

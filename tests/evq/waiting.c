@@ -33,6 +33,59 @@ static void a_wait_of_zero_only_looks(void **state)
         assert_int_equal(evq_wait(queue, &done, 1, 0), 0);
 }
 
+/* Each of these would be late by far if it slept where it need not; a busy machine is late, too,
+ * but not in each round. */
+enum { ROUNDS = 20, LOOKS = 500 };
+
+static void a_look_does_not_sleep(void **state)
+{
+    evq_op *done;
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        int64_t before_ns = clock_now_ns();
+        for (int i = 0; i < LOOKS; i++)
+            assert_int_equal(evq_wait(queue, &done, 1, 0), 0);
+        if (clock_now_ns() - before_ns < LOOKS * (int64_t)NS_PER_MS / 2)
+            return;
+    }
+    fail_msg("a look takes half a millisecond and more");
+}
+
+static void a_wait_with_something_in_hand_does_not_sleep(void **state)
+{
+    evq_op *done;
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < LOOKS; i++) {
+            evq_timer(queue, &ops[i], UINT64_MAX);
+            assert_int_equal(evq_cancel(queue, &ops[i]), 0);
+        }
+        int64_t before_ns = clock_now_ns();
+        for (int i = 0; i < LOOKS; i++)
+            assert_int_equal(evq_wait(queue, &done, 1, EVQ_FOREVER), 1);
+        if (clock_now_ns() - before_ns < LOOKS / (EVQ_WAITS_IN_HAND + 1) * (int64_t)NS_PER_MS / 2)
+            return;
+    }
+    fail_msg("each wait that asks takes half a millisecond and more");
+}
+
+/* A time-out counts from the call, not from the last time that the queue looked at its clock. */
+static void what_the_program_did_before_makes_a_wait_no_longer(void **state)
+{
+    enum { BEFORE_MS = 20, WAIT_MS = 5 };
+    evq_op *done;
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        assert_int_equal(evq_wait(queue, &done, 1, 0), 0);
+        clock_pause_ms(BEFORE_MS);
+        int64_t before_ns = clock_now_ns();
+        assert_int_equal(evq_wait(queue, &done, 1, WAIT_MS * (int64_t)NS_PER_MS), 0);
+        if (clock_now_ns() - before_ns < BEFORE_MS * (int64_t)NS_PER_MS)
+            return;
+    }
+    fail_msg("the wait takes as long as its time-out and what was before it");
+}
+
 static void wait_fills_no_more_than_max_and_keeps_the_rest(void **state)
 {
     evq_op *done[3];
@@ -118,6 +171,18 @@ static void the_clock_stands_still_between_waits_and_never_goes_back(void **stat
     assert_true((int64_t)evq_now(queue) <= clock_now_ns()); /* the same clock */
 }
 
+static void the_clock_of_a_new_queue_is_right(void **state)
+{
+    evq_options options = {.backend = backend};
+    evq *other;
+    (void)state;
+    uint64_t before_ns = (uint64_t)clock_now_ns();
+    assert_int_equal(evq_open(&other, &options), EVQ_OK);
+    uint64_t now_ns = evq_now(other);
+    assert_int_equal(evq_destroy(other), EVQ_OK);
+    assert_true(now_ns >= before_ns && now_ns <= (uint64_t)clock_now_ns());
+}
+
 static void an_idle_wait_burns_no_time(void **state)
 {
     static evq_sock s;
@@ -200,11 +265,15 @@ int run_waiting(void)
         TEST(wait_returns_zero_when_the_time_is_up),
         TEST(a_timeout_below_a_millisecond_is_not_cut_short),
         TEST(a_wait_of_zero_only_looks),
+        TEST(a_look_does_not_sleep),
+        TEST(a_wait_with_something_in_hand_does_not_sleep),
+        TEST(what_the_program_did_before_makes_a_wait_no_longer),
         TEST(wait_fills_no_more_than_max_and_keeps_the_rest),
         TEST(finished_ops_leave_first_in_first_out),
         TEST(a_fast_socket_starves_nobody),
         TEST(a_timer_is_seen_though_there_is_always_something_in_hand),
         TEST(the_clock_stands_still_between_waits_and_never_goes_back),
+        TEST(the_clock_of_a_new_queue_is_right),
         TEST(an_idle_wait_burns_no_time),
         TEST(a_dead_connection_that_nobody_asks_burns_no_time),
         TEST(data_that_nobody_asks_for_burns_no_time),

@@ -15,6 +15,7 @@ static void every_error_has_words_of_its_own(void **state)
     for (int i = 0; i < EVQ_ERRORS; i++) {
         assert_non_null(evq_strerror(-i));
         assert_true(strlen(evq_strerror(-i)) > 3);
+        assert_string_not_equal(evq_strerror(-i), evq_strerror(1)); /* which is none */
         for (int j = 0; j < i; j++)
             assert_string_not_equal(evq_strerror(-i), evq_strerror(-j));
     }

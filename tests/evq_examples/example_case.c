@@ -252,7 +252,7 @@ static void keeps_the_row(void **state)
 
 static int run_rows(CMFixtureFunction make_it)
 {
-    struct CMUnitTest tests[MAX_TESTS];
+    struct CMUnitTest tests[MAX_TESTS] = {{.name = NULL}};
     char group[NAME_LEN];
     size_t count = 0;
     for (; count < contract_row_count && count < MAX_TESTS; count++)

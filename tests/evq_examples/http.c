@@ -103,7 +103,7 @@ static void hears_body(struct client *c, struct answer *a)
 
 static struct answer hears_answer(struct client *c)
 {
-    struct answer a;
+    struct answer a = {.length = -1};
     hears_head(c, &a);
     hears_body(c, &a);
     return a;

@@ -6,7 +6,10 @@
 
 #include "harness/skip.h"
 
+#include "evq_calls.h"
+
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -117,10 +120,11 @@ static void a_socket_that_waits_for_its_next_turn_can_be_closed(void **state)
     }
 }
 
+enum { TURN_MAX = 64 };
+
 /* Were it so, a submit would never come back. */
 static void a_submit_does_not_try_for_ever(void **state)
 {
-    enum { TURN_MAX = 64 };
     enum call call = call_for(CALL_RECV, CALL_CQE_RECV);
     evq_sock *s;
     int peer = hand_pair(&s);
@@ -133,6 +137,22 @@ static void a_submit_does_not_try_for_ever(void **state)
     assert_int_equal(evq_wait(queue, &done, 1, 0), 0);
     assert_true(faults_count(call) <= TURN_MAX);
     faults_reset();
+    hand_take_with(&ops[0], EVQ_OK);
+}
+
+static void a_look_does_not_try_for_ever(void **state)
+{
+    enum call call = call_for(CALL_LOOK, CALL_CQE_POLL);
+    evq_sock *s;
+    int peer = hand_pair(&s);
+    evq_op *done;
+    (void)state;
+    hand_fail(call, EINTR, FOR_EVER);
+    evq_readable(s, &ops[0]);
+    assert_int_equal(evq_wait(queue, &done, 1, 0), 0);
+    assert_true(faults_count(call) <= TURN_MAX);
+    faults_reset();
+    assert_int_equal(__real_send(peer, "x", 1, 0), 1);
     hand_take_with(&ops[0], EVQ_OK);
 }
 
@@ -197,6 +217,52 @@ static void so_it_does_after_a_read_that_was_full(void **state)
     assert_int_equal(munmap(buf, max + 4096), 0);
 }
 
+/* A connection of TCP: one end is attached, the other one is returned. */
+static int hand_tcp_pair(evq_sock **s)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET};
+    socklen_t len = sizeof addr;
+    int listener, client = hand_keep(__real_socket(AF_INET, SOCK_STREAM, 0));
+    assert_int_equal(evq_tcp_listen(&listener, "127.0.0.1", 0, 1), EVQ_OK);
+    (void)hand_keep(listener);
+    assert_int_equal(__real_getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+    assert_int_equal(__real_connect(client, (struct sockaddr *)&addr, len), 0);
+    struct pollfd look = {.fd = listener, .events = POLLIN};
+    assert_int_equal(__real_poll(&look, 1, HAND_PATIENCE_MS), 1);
+    *s = hand_attach(__real_accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    return client;
+}
+
+/* Five bytes, one at a time. After the first, full read the system is asked how many are left, so
+ * the last is known as the last: a sixth read waits for an event, and does not ask in vain. */
+static void where_the_system_tells_what_is_left_no_call_is_in_vain(void **state)
+{
+    enum { BYTES = 5 };
+    evq_sock *s;
+    int peer = hand_tcp_pair(&s);
+    char byte[BYTES + 1];
+    evq_op *done;
+    (void)state;
+    if (strcmp(backend, "epoll") != 0 && strcmp(backend, "poll") != 0)
+        skip_because("kqueue is asked until EAGAIN, and a ring makes its calls itself");
+    if (evq_call_tell_left((int)s->fd) != 0)
+        skip_because("this system does not tell how much is left");
+    assert_int_equal(__real_send(peer, "12345", BYTES, 0), BYTES);
+    struct pollfd look = {.fd = (int)s->fd, .events = POLLIN};
+    assert_int_equal(__real_poll(&look, 1, HAND_PATIENCE_MS), 1);
+    for (int i = 0; i <= BYTES; i++)
+        evq_recv(s, &ops[i], &byte[i], 1);
+    assert_int_equal(faults_count(CALL_RECVMSG), 1);
+    assert_int_equal(faults_count(CALL_RECV), BYTES - 1);
+    for (int i = 0; i < BYTES; i++)
+        hand_take_with(&ops[i], EVQ_OK);
+    assert_memory_equal(byte, "12345", BYTES);
+    assert_int_equal(evq_wait(queue, &done, 1, 0), 0);
+    assert_int_equal(__real_send(peer, "6", 1, 0), 1);
+    hand_take_with(&ops[BYTES], EVQ_OK);
+    assert_int_equal(byte[BYTES], '6');
+}
+
 /* ---- attach ---------------------------------------------------------------------------------- */
 
 /* Only poll needs memory for its sockets: two arrays that grow. Elsewhere nothing is to fail. */
@@ -259,6 +325,8 @@ int run_bounds(void)
         TEST(a_look_that_is_interrupted_all_the_time_finds_the_data),
         TEST(a_socket_that_waits_for_its_next_turn_can_be_closed),
         TEST(a_submit_does_not_try_for_ever),
+        TEST(a_look_does_not_try_for_ever),
+        TEST(where_the_system_tells_what_is_left_no_call_is_in_vain),
         TEST(an_attach_does_not_try_for_ever),
         TEST(a_kind_of_socket_that_cannot_listen_is_attached),
         TEST(recv_asks_for_no_more_than_its_limit),

@@ -31,6 +31,17 @@ static void a_wake_that_is_interrupted_is_not_the_last_one(void **state)
     assert_int_equal(faults_hits(), 3);
 }
 
+/* A signal handler may wake, and what it interrupts is about to look at its own errno. */
+static void a_wake_that_fails_keeps_errno(void **state)
+{
+    (void)state;
+    hand_fail(CALL_WRITE, EINTR, 1);
+    errno = ERANGE;
+    evq_wake(queue);
+    assert_int_equal(errno, ERANGE);
+    assert_int_equal(faults_hits(), 1);
+}
+
 /* Filters of containers say EPERM for calls that are younger than they. The queue was broken. */
 static void a_filter_that_forbids_epoll_pwait2_leaves_the_queue_whole(void **state)
 {
@@ -91,6 +102,7 @@ int run_causes(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_wake_that_is_interrupted_is_not_the_last_one),
+        TEST(a_wake_that_fails_keeps_errno),
         TEST(a_filter_that_forbids_epoll_pwait2_leaves_the_queue_whole),
         TEST(an_attach_that_fails_leaves_no_knote_behind),
         TEST(a_queue_that_is_broken_says_so_to_a_look_too),
