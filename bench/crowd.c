@@ -39,6 +39,39 @@ static int fails(struct crowd *crowd, const char *format, ...)
     return -1;
 }
 
+/* ---- what is said ---------------------------------------------------------------------------- */
+
+static const char *const small_letters = "abcdefghijklmnopqrstuvwxyz";
+static const char *const capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+/* Bytes from `offset` on of one client's messages, each `size` long. */
+static void fill(char *buf, size_t len, uint64_t offset, uint32_t seed, const char *letters,
+                 size_t size)
+{
+    pattern_fill(buf, len, offset, seed);
+    if (letters == NULL)
+        return;
+    for (size_t i = 0; i < len; i++)
+        buf[i] = (offset + i + 1) % size == 0 ? '\n' : letters[(unsigned char)buf[i] % 26];
+}
+
+static void fill_to_send(const struct crowd *crowd, size_t len, uint64_t offset, uint32_t seed,
+                         size_t size)
+{
+    fill(piece, len, offset, seed, crowd->plan.lines ? small_letters : NULL, size);
+}
+
+/* Is what has come back into `piece` what belongs there? */
+static bool is_right(const struct crowd *crowd, size_t len, uint64_t offset, uint32_t seed,
+                     size_t size)
+{
+    static char expected[PIECE];
+    if (!crowd->plan.lines)
+        return pattern_mismatch(piece, len, offset, seed) == len;
+    fill(expected, len, offset, seed, capitals, size);
+    return memcmp(piece, expected, len) == 0;
+}
+
 /* ---- connecting ------------------------------------------------------------------------------ */
 
 /* The port is chosen at connect(), when the whole pair of addresses is known (man 7 ip). */
@@ -85,13 +118,12 @@ static int connect_one(struct crowd *crowd)
 static int exchange(struct crowd *crowd, int fd, size_t len, uint32_t seed)
 {
     const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
-    pattern_fill(piece, len, 0, seed);
+    fill_to_send(crowd, len, 0, seed, len);
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
         send(fd, piece, len, MSG_NOSIGNAL) != (ssize_t)len ||
         recv(fd, piece, len, MSG_WAITALL) != (ssize_t)len)
         return fails(crowd, "a client got no answer: %s", strerror(errno));
-    return pattern_mismatch(piece, len, 0, seed) == len ? 0
-                                                        : fails(crowd, "a wrong byte came back");
+    return is_right(crowd, len, 0, seed, len) ? 0 : fails(crowd, "a wrong byte came back");
 }
 
 int crowd_visit(struct crowd *crowd)
@@ -145,7 +177,7 @@ static int send_granted(struct crowd *crowd, struct talker *talker)
     while (talker->sent < talker->granted) {
         uint64_t left = talker->granted - talker->sent;
         size_t len = left < PIECE ? (size_t)left : PIECE;
-        pattern_fill(piece, len, talker->sent, talker->seed);
+        fill_to_send(crowd, len, talker->sent, talker->seed, crowd->plan.size);
         ssize_t n = send(talker->fd, piece, len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
@@ -203,7 +235,7 @@ static int receive(struct crowd *crowd, struct talker *talker)
         return 0;
     if (n <= 0)
         return fails(crowd, n == 0 ? "the server has closed" : "recv: %s", strerror(errno));
-    if (pattern_mismatch(piece, (size_t)n, talker->received, talker->seed) != (size_t)n)
+    if (!is_right(crowd, (size_t)n, talker->received, talker->seed, crowd->plan.size))
         return fails(crowd, "a wrong byte came back");
     uint64_t before = talker->received;
     talker->received += (uint64_t)n;

@@ -8,6 +8,9 @@
  *     burst    nobody sends until every client has all its messages back; then all send again
  * Idle clients are connected, and that is all.
  *
+ * With `lines` each message is a line of small letters, which comes back in upper case: that is the
+ * protocol of chapter 03, step 3. Each letter depends on its place, too.
+ *
  * More clients than the 28,000 ports of one address: the next ones come from 127.0.0.2, and so on.
  */
 #ifndef BENCH_CROWD_H
@@ -26,7 +29,7 @@ struct crowd_plan {
     int clients, idle, depth;
     size_t size;
     int receive_buffer; /* SO_RCVBUF of the clients; a small one makes sends short. 0: as usual */
-    bool burst;
+    bool burst, lines;
 };
 
 struct talker;

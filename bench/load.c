@@ -68,6 +68,7 @@ static _Noreturn void usage(void)
         "usage: load [options] SERVER [ARGUMENT...]\n"
         "  -c CLIENTS  -d DEPTH  -s SIZE  who talk, messages on the way, bytes in a message\n"
         "  -i IDLE     clients beside them that are only connected\n"
+        "  -l          each message is a line, and comes back in upper case\n"
         "  -r BYTES    receive buffer of the clients (SO_RCVBUF); usually the system's\n"
         "  -w WARM  -n TRIPS              round trips before and within the measurement\n"
         "  -t MS       the end of either, should it come first\n"
@@ -141,11 +142,13 @@ static struct options read_options(int argc, char **argv)
                               .core = -1,
                               .most_ms = MOST_MS};
     int letter;
-    while ((letter = getopt(argc, argv, "+c:d:s:i:w:n:m:r:t:C:k")) != -1) {
+    while ((letter = getopt(argc, argv, "+c:d:s:i:w:n:m:r:t:C:kl")) != -1) {
         if (letter == 'm')
             options.mode = mode_named(optarg);
         else if (letter == 'k')
             options.count_calls = true;
+        else if (letter == 'l')
+            options.plan.lines = true;
         else
             take_option(&options, letter);
     }
@@ -281,8 +284,9 @@ static int run_accept(struct trial *trial)
 static int run_memory(struct trial *trial)
 {
     struct crowd first;
-    int status =
-        crowd_open(&first, &(struct crowd_plan){.depth = 1, .size = 64}, trial->server.port);
+    int status = crowd_open(
+        &first, &(struct crowd_plan){.depth = 1, .size = 64, .lines = trial->options.plan.lines},
+        trial->server.port);
     if (status == 0)
         status = crowd_visit(&first); /* what the server does but once, it has done now */
     crowd_close(&first);

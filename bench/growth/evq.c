@@ -7,16 +7,16 @@
 
 #include "../../chapters/07_crossplatform/evq/include/evq.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { BATCH = 256 };
 
 const char mechanism_name[] = "evq";
 
+/* They are kept in a list: that the kernel remembers one is not seen by a leak checker. */
 struct watched {
-    struct watched
-        *next; /* kept in a list: the kernel's memory of it is not seen by a leak checker */
+    struct watched *next;
     evq_sock sock;
     evq_op op;
     char byte;
@@ -33,7 +33,12 @@ bool mechanism_open(void)
 void mechanism_add(int fd)
 {
     struct watched *watched = calloc(1, sizeof *watched);
-    growth_must(watched != NULL && evq_attach(queue, &watched->sock, fd) == EVQ_OK, "evq_attach");
+    growth_must(watched != NULL, "calloc");
+    int err = evq_attach(queue, &watched->sock, fd);
+    if (err != EVQ_OK) { /* EVQ_ENOTSUP of an eventfd: evq takes stream sockets only */
+        (void)fprintf(stderr, "growth_evq: evq_attach: %s\n", evq_strerror(err));
+        exit(1);
+    }
     watched->op.user = watched;
     watched->next = all;
     all = watched;

@@ -3,6 +3,8 @@
  * libc's limit, not the kernel's: this row of bits is longer than an fd_set, and the call is made
  * without libc's check (chapter 03, lab fd_set_past_the_end).
  */
+#define _DARWIN_UNLIMITED_SELECT /* macOS: without it select() refuses more than FD_SETSIZE */
+
 #include "growth.h"
 
 #include <string.h>
