@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Tests of the tools that keep the pages true: weave, run_pages, lint_pages, lint_source, docs_pages.
+"""Tests of the tools that keep the pages true: weave, run_pages, lint_pages, lint_source, docs_pages, docs_pdf.
 
 usage: python3 tests/pages_tests.py [-v] [NAME...]        (sh tools/lint.sh tools runs all)
 
 Each test makes a small tree in a folder with a blank in its name, with the real tools in it, and
 asks: is it green when all is well, and does it go red, in words that help, when one thing is wrong?
 """
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -289,6 +291,7 @@ class LintPages(Tree):
         parts = ['Feel the pain', 'The one new thing', 'Run it', 'The code, piece by piece', 'The diff', 'Labs',
                  'Which row turned green', 'What still hurts', 'Check yourself']
         text = '# Step\n\n20 minutes\n\n' + ''.join('## %s\n\n' % p for p in parts) + '<details>x</details>\n'
+        text = text.replace('diff\n\n', 'diff\n\n**What changes, and why:** x\n\n')
         self.write('chapters/02_nonblocking/step1_x.c', '')
         self.write('chapters/02_nonblocking/step1_x.md', text)
         self.check('parts', 0)
@@ -296,6 +299,23 @@ class LintPages(Tree):
         self.check('parts', 1, 'has no part "## Labs"')
         self.write('chapters/02_nonblocking/step1_x.md', text.replace('20 minutes', '').replace('<details>', ''))
         self.check('parts', 1, 'minutes', 'no folded answer')
+
+    def test_a_quiz_that_nothing_settles_is_named(self):
+        def quiz(answer):
+            return '# Quiz\n\n' + ''.join('## Question %d\n\nWhat?\n\n<details><summary>Answer</summary>\n\n'
+                                         'That. %s\n\n</details>\n\n' % (n + 1, answer) for n in range(10))
+        page, whole = 'chapters/02_x/quiz.md', quiz('Settled by the [lab](labs.md): `some_figure`.')
+        self.write('chapters/02_x/labs.md', '# Labs\n\nsome_figure ... 3\n')
+        self.write(page, whole)
+        self.check('parts', 0)
+        self.write(page, whole.replace('## Question 4', '## Question 5', 1))
+        self.check('parts', 1, 'its headings are not')
+        self.write(page, whole.replace('Settled by', 'So says', 1))
+        self.check('parts', 1, 'quiz.md:3: does not end in "Settled by"')
+        self.write(page, whole.replace('<details>', '', 1))
+        self.check('parts', 1, 'quiz.md:3: has no folded answer')
+        self.write(page, whole.replace('`some_figure`', '`no_figure`', 1))
+        self.check('parts', 1, 'quiz.md:3: nothing that it links to knows of `no_figure`')
 
     def test_code_that_nobody_compiles_is_named(self):
         self.write('chapters/02_x/a.md', '# A\n\nA sketch:\n\n```c\nint i;\n```\n')
@@ -339,6 +359,18 @@ class Docs(Tree):
         self.assertNotIn('//!', self.read('out/chapters__01_x__s.c.md'))
         self.assertIn('/**< what */', self.read('out/chapters/01_x/t.h').split('\n')[6])
 
+    def test_what_is_drawn_in_a_header_ends_without_a_star(self):
+        self.write('README.md', '# Top\n\n[c](chapters/01_x/README.md)\n')
+        self.write('chapters/01_x/README.md', '# C\n\n[h](t.h)\n')
+        self.write('chapters/01_x/t.h', '/*\n * t: words.\n *\n *    a   b\n *\n * More words.\n */\nstruct s;\n')
+        self.expect(self.run_tool('docs_pages.py', 'out'), 0)
+        self.assertRegex(self.read('out/chapters/01_x/t.h'), r'\n +a   b\n @endverbatim\n \* More words\.\n')
+
+    def test_code_with_a_quote_in_it_stays_code(self):
+        self.write('README.md', "# Top\n\nType `make run ARGS='-w 8'`, or `make`, or ``make S='a'``.\n")
+        self.expect(self.run_tool('docs_pages.py', 'out'), 0)
+        self.assertIn("Type ``make run ARGS='-w 8'``, or `make`, or ``make S='a'``.", self.read('out/README.md'))
+
     def test_the_pages_stand_in_the_order_in_which_one_reads_them(self):
         pages = ['chapters/01_x/README.md', 'chapters/02_y/README.md', 'docs/which_one.md', 'docs/myths.md',
                  'docs/glossary.md', 'bench/README.md', 'docs/unknown.md', 'CONTRIBUTING.md']
@@ -348,10 +380,146 @@ class Docs(Tree):
         files = sorted(f for f in os.listdir(os.path.join(self.top, 'out')) if f[0].isdigit())
         self.assertEqual([p.replace('/', '__') for p in pages], [f[3:] for f in files])
 
+    def test_next_leads_through_every_page_once(self):
+        self.write('README.md', '# Top\n\n[one](chapters/01_a/README.md)\n')
+        self.write('chapters/01_a/README.md', '# One\n\n[more](more.md) [labs](labs/README.md) [first](step1.md)\n')
+        for name in ('labs/README', 'more', 'step1'):
+            self.write('chapters/01_a/%s.md' % name, '# %s\n' % name)
+        self.expect(self.run_tool('docs_pages.py', 'out'), 0)
+        next_of = {}
+        for page in sorted(os.listdir(os.path.join(self.top, 'out'))):
+            if page.endswith('.md'):
+                found = re.search('rel="next" href="([^"]+)"', self.read('out/' + page))
+                next_of[re.sub(r'^\d\d_', '', page)] = found and found[1]
+        self.assertEqual(next_of, {'README.md': 'p_01_a.html', 'chapters__01_a__README.md': 'p_01_a_step1.html',
+                                   'chapters__01_a__step1.md': 'p_01_a_more.html',
+                                   'chapters__01_a__more.md': 'p_01_a_labs.html',
+                                   'chapters__01_a__labs__README.md': None})
+        chapter = next(f for f in os.listdir(os.path.join(self.top, 'out')) if f.endswith('chapters__01_a__README.md'))
+        self.assertEqual(['p_01_a_step1', 'p_01_a_more', 'p_01_a_labs'],  # the tree at the side, too
+                         re.findall(r'\\subpage (\S+)', self.read('out/' + chapter)))
+
+    def test_slides_are_a_part_of_the_page_for_teachers(self):
+        self.write('README.md', '# Top\n')
+        self.write('docs/teaching.md', '# Teaching\n')
+        self.write('docs/slides/week01.md', '# Week 1\n')
+        self.expect(self.run_tool('docs_pages.py', 'out'), 0)
+        page = next(f for f in os.listdir(os.path.join(self.top, 'out')) if f.endswith('docs__teaching.md'))
+        self.assertIn('\\subpage p_docs_slides_week01', self.read('out/' + page))
+
+    def test_a_timeline_is_a_picture_that_answers_the_mouse(self):
+        self.write('README.md', '# Top\n\n![A "bar"](docs/timelines/x.svg)\n\n![b](docs/figures/y.svg)\n')
+        self.write('docs/timelines/x.svg', '<svg/>')
+        self.write('docs/figures/y.svg', '<svg/>')
+        self.expect(self.run_tool('docs_pages.py', 'out'), 0)
+        page = self.read('out/README.md')
+        self.assertIn('class="figure" data="docs_timelines_x.svg" aria-label="A &quot;bar&quot;">', page)
+        self.assertIn('<div class="wide" tabindex="0"', page)
+        self.assertEqual(1, page.count('<object'))
+        self.assertTrue(os.path.isfile(os.path.join(self.top, 'out', '.images', 'docs_timelines_x.svg')))
+
     def test_an_option_makes_no_folder_of_its_name(self):
         self.write('README.md', '# Top\n')
         self.expect(self.run_tool('docs_pages.py', '--help'), 2, 'docs_pages.py FOLDER')
         self.assertFalse(os.path.exists(os.path.join(self.top, '--help')))
+
+
+class Diffs(Tree):
+    """The pages that show what a step changes."""
+    PAGE = ('# S\n\n## The diff\n\n**What changes, and why:** one call is new, see\n[the other](step1_x.md), so it waits.\n\n'
+            'More.\n\n## Labs\n\nNone.\n')
+
+    def setUp(self):
+        super().setUp()
+        self.write('README.md', '# Top\n')
+        self.write('docs/timelines.md', '# T\n')
+        self.write('chapters/01_a/Makefile', 'all:\n')
+        self.write('chapters/02_b/Makefile', 'all:\n')
+        old = ''.join('line %d\n' % i for i in range(40))
+        self.write('chapters/01_a/step1_x.c', '/* x */\n' + old)
+        self.write('chapters/01_a/step1_x.md', '# X\n')
+        self.write('chapters/01_a/step2_y.c', '/* x */\n' + old.replace('line 3\n', 'line <3> */\n').replace(
+            'line 30\n', '//! [m]\nline 30\n//! [m]\n'))
+        self.write('chapters/01_a/step2_y.md', self.PAGE)
+        self.write('chapters/02_b/step1_z.c', '/* x */\n' + old + 'a new one\n')
+        self.write('chapters/02_b/step1_z.md', self.PAGE.replace('step1_x.md', '../01_a/step1_x.md'))
+
+    def test_each_step_has_one_across_chapters_and_the_first_has_none(self):
+        self.expect(self.run_tool('docs_pages.py', 'out'), 0)
+        self.assertFalse(os.path.exists(os.path.join(self.top, 'out', 'diff_01_1.md')))
+        page = self.read('out/diff_01_2.md')
+        self.assertIn('# 01/2 against 01/1 {#p_diff_01_2}', page)
+        self.assertIn('<div class="removed"><del>-line 3</del></div>', page)
+        self.assertIn('<div class="added"><ins>+line &lt;3&gt; *&#47;</ins></div>', page)
+        self.assertIn('new lines: 1, gone: 1', page)
+        self.assertIn('one call is new, see\n<a href="p_01_a_step1_x.html">the other</a>, so it waits.', page)
+        self.assertIn('next: 02/1', page)
+        across = self.read('out/diff_02_1.md')
+        self.assertIn('# 02/1 against 01/2 {#p_diff_02_1}', across)
+        self.assertIn('<ins>+a new one</ins>', across)
+        self.assertIn('before: 01/2', across)
+
+    def test_markers_are_no_difference(self):
+        self.run_tool('docs_pages.py', 'out')
+        page = self.read('out/diff_01_2.md')
+        self.assertNotIn('[m]', page)
+        self.assertEqual(1, page.count('class="place"'))
+
+    def test_they_are_listed_and_the_steps_page_leads_there_line_for_line(self):
+        self.run_tool('docs_pages.py', 'out')
+        lists = [f for f in os.listdir(os.path.join(self.top, 'out')) if f.endswith('_the_steps_as_diffs.md')]
+        self.assertEqual(1, len(lists))
+        words = self.read('out/' + lists[0])
+        self.assertIn('<b>02/1</b> against 01/2</a>: \none call is new', words)
+        self.assertIn('\\subpage p_diff_02_1', words)
+        name, = [f for f in os.listdir(os.path.join(self.top, 'out')) if f.endswith('chapters__01_a__step2_y.md')]
+        page = self.read('out/' + name).split('\n')
+        self.assertIn('<a href="p_diff_01_2.html">The whole difference between 01/1 and 01/2</a>', page[8])
+        self.assertTrue(page[9].startswith('## Labs'))
+
+    def test_a_step_that_does_not_say_why_is_named(self):
+        self.expect(self.run_tool('lint_pages.py', 'parts'), 1)
+        self.assertNotIn('What changes', self.run_tool('lint_pages.py', 'parts')[1])
+        self.write('chapters/01_a/mini/step3_w.md', self.PAGE.replace('**What changes, and why:** one', 'One'))
+        self.expect(self.run_tool('lint_pages.py', 'parts'), 1, 'step3_w.md:3: "The diff" does not begin with')
+
+
+class DocsPdf(Tree):
+    HTML = ('<div class="title">%s</div><div class="contents">\n%s<nav class="way">%s</nav>'
+            '</div><!-- contents -->')
+
+    def page(self, name, title, body, after=None):
+        way = '<a rel="next" href="%s">next</a>' % after if after else ''
+        self.write('site/' + name, self.HTML % (title, body, way))
+
+    def sheets(self):
+        self.page('index.html', 'Top', '<a href="p_01_a.html#x_y">in</a> <a href="s_c.html">out</a>', 'p_01_a.html')
+        self.page('p_01_a.html', 'Chapter 01: a', '<h2 id="x_y">X</h2><h2 id="z">Z</h2><img src="f.svg">'
+                  '<details><summary>S</summary></details><a href="https://there/">t</a>', 'p_01_a_quiz.html')
+        self.page('p_01_a_quiz.html', 'Quiz <b>&amp;</b> more', '<a href="#own">o</a><p id="own">')
+        os.makedirs(os.path.join(self.top, 'out'))
+        self.expect(self.run_tool('docs_pdf.py', 'sheets', 'site', 'out'), 0)
+
+    def test_each_page_is_a_sheet_in_the_order_of_the_book(self):
+        self.sheets()
+        sheets = json.loads(self.read('out/sheets.json'))
+        self.assertEqual(['Cover', 'Contents', 'About this book', 'Chapter 01: a', 'Quiz & more'],
+                         [sheet['title'] for sheet in sheets])
+        self.assertEqual([True, True, True, True, False], [sheet['is_part'] for sheet in sheets])
+        self.assertEqual(['f.svg'], sheets[3]['images'])
+        self.assertIn('<a href="book:p_01_a_quiz.html#">Quiz &amp; more</a></td><td data-sheet="004">',
+                      self.read('out/001.html'))
+
+    def test_links_lead_into_the_book_or_are_plain_text(self):
+        self.sheets()
+        self.assertIn('<a href="book:p_01_a.html#x_y">in</a> <span>out</span>', self.read('out/002.html'))
+        chapter = self.read('out/003.html')
+        self.assertIn('<a href="#x_y" hidden></a>', chapter)
+        self.assertNotIn('<a href="#z" hidden>', chapter)
+        self.assertIn('<a href="https://there/">t</a>', chapter)
+        self.assertIn('<details open>', chapter)
+        self.assertNotIn('rel="next"', chapter)
+        self.assertIn('<a href="book:p_01_a_quiz.html#own">o</a>', self.read('out/004.html'))
 
 
 if __name__ == '__main__':

@@ -30,19 +30,26 @@ knows() {
     '' | 0) ;;
     *) echo "WARN_AS_ERROR = FAIL_ON_WARNINGS" ;;
     esac
+    doxygen -w html $out/header.html $out/footer.html $out/unused.css docs/Doxyfile
+    awk -v theme="$([ ! -f $theme/doxygen-awesome.css ] || echo yes)" '
+        function script(name) { print "<script type=\"text/javascript\" src=\"$relpath^" name ".js\"></script>" }
+        { sub(/<html /, "<html lang=\"en\" ") }
+        /<\/head>/ {
+            script("site")
+            if (theme) {
+                script("doxygen-awesome-darkmode-toggle")
+                script("doxygen-awesome-fragment-copy-button")
+                print "<script type=\"text/javascript\">DoxygenAwesomeDarkModeToggle.init();"
+                print "DoxygenAwesomeFragmentCopyButton.init();</script>"
+            }
+        } { print }' $out/header.html >$out/header_of_site.html
+    echo "HTML_HEADER = $out/header_of_site.html"
+    echo "HTML_EXTRA_FILES = docs/site.js"
     if [ -f $theme/doxygen-awesome.css ]; then
-        doxygen -w html $out/header.html $out/footer.html $out/unused.css docs/Doxyfile
-        awk '/<\/head>/ {
-            print "<script type=\"text/javascript\" src=\"$relpath^doxygen-awesome-darkmode-toggle.js\"></script>"
-            print "<script type=\"text/javascript\" src=\"$relpath^doxygen-awesome-fragment-copy-button.js\"></script>"
-            print "<script type=\"text/javascript\">DoxygenAwesomeDarkModeToggle.init();"
-            print "DoxygenAwesomeFragmentCopyButton.init();</script>"
-        } { print }' $out/header.html >$out/header_with_theme.html
-        echo "HTML_HEADER = $out/header_with_theme.html"
         echo "HTML_EXTRA_STYLESHEET = $theme/doxygen-awesome.css \\"
         echo "    $theme/doxygen-awesome-sidebar-only.css \\"
         echo "    $theme/doxygen-awesome-sidebar-only-darkmode-toggle.css docs/site.css"
-        echo "HTML_EXTRA_FILES = $theme/doxygen-awesome-darkmode-toggle.js \\"
+        echo "HTML_EXTRA_FILES += $theme/doxygen-awesome-darkmode-toggle.js \\"
         echo "    $theme/doxygen-awesome-fragment-copy-button.js"
         ! knows HTML_COLORSTYLE || echo "HTML_COLORSTYLE = LIGHT"
     fi

@@ -9,6 +9,7 @@ its warnings can be followed:
     *.h     the public headers: the essay on top becomes the description of the file
     *.c.md  a page with the whole source, for each .c file that a page links to
     images  under names of their own
+    diff_*  a page for each step with all that it changes (docs_diffs.py)
 
 README.md is the main page; its children are the chapters and the book's own pages, the chapters'
 children their steps and labs, and theirs the sources.
@@ -19,13 +20,19 @@ import re
 import shutil
 import sys
 
+import docs_diffs
 import pagelib
 
 # The book's own pages in the order in which one reads them. One that is not named here stands behind them.
-BOOK = ['docs/queues_side_by_side.md', 'docs/which_one.md', 'docs/inside_the_kernel.md', 'docs/c10k_to_c10m.md',
-        'docs/myths.md', 'docs/claims.md', 'docs/glossary.md', 'docs/read_on.md', 'bench/README.md']
+BOOK = ['docs/timelines.md', 'docs/queues_side_by_side.md', 'docs/which_one.md', 'docs/inside_the_kernel.md',
+        'docs/c10k_to_c10m.md', 'docs/myths.md', 'docs/claims.md', 'docs/how_the_tests_were_made.md',
+        'tests/zoo/README.md', 'docs/glossary.md', 'docs/read_on.md', 'docs/teaching.md', 'bench/README.md']
+TEACHING, SLIDES = 'docs/teaching.md', 'docs/slides'  # the slides are a part of that page
 CODE_LANGUAGES = {'c', 'cpp', 'h'}
 HEADER = re.compile(r'^(chapters/[^/]+/(windows/|evq/include/)?[^/]+|tests/harness/[^/]+|tests/contract/contract)\.h$')
+HIDDEN = re.compile(r'/exercises/[^/]+/(?!README)')
+DIFFS_BEHIND = 'docs/timelines.md'
+POINTED_AT = 'docs/timelines/'  # pictures in which each bar tells what it is
 HTML_LINE = re.compile(r'^\s*</?(details|summary|figure|figcaption|picture|source|kbd|sub|sup)\b.*$')
 
 
@@ -60,9 +67,12 @@ class Site:
     def __init__(self, top, out):
         self.top, self.out = top, out
         self.files = set(pagelib.own_files(top))
-        self.pages = [f for f in sorted(self.files) if f.endswith('.md') and not f.startswith(('.github/', 'tests/'))]
+        self.pages = [f for f in sorted(self.files) if f.endswith('.md')
+                      and (f == 'tests/zoo/README.md' or not f.startswith(('.github/', 'tests/')))]
         self.headers = [f for f in sorted(self.files) if HEADER.match(f)]
         self.listings, self.images = {}, {}
+        self.diffs = docs_diffs.all_diffs(top)
+        self.diff_of = {diff.page: diff for diff in self.diffs}
         for page in self.pages:
             for _, image, _, target in pagelib.links(pagelib.read(os.path.join(top, page)).split('\n')):
                 goal = self.goal(page, target)
@@ -87,10 +97,13 @@ class Site:
         if page in self.listings:
             return self.parent_of_listing(page)
         folder = os.path.dirname(page)
+        if folder == SLIDES and TEACHING in self.pages:
+            return TEACHING
         if os.path.basename(page) == 'README.md':
             folder = os.path.dirname(folder)
-        above = folder + '/README.md'
-        return above if above in self.pages and above != page else 'README.md'
+        while folder and folder + '/README.md' not in self.pages:  # chapters/01_.../exercises/ has none
+            folder = os.path.dirname(folder)
+        return folder + '/README.md' if folder else 'README.md'
 
     def parent_of_listing(self, source):
         """A step's source belongs to its page, a lab's to the labs, any other to its chapter or its link."""
@@ -104,7 +117,45 @@ class Site:
         everybody = self.pages + sorted(self.listings)
         mine = [p for p in everybody if self.parent(p) == page]
         return sorted(mine, key=lambda p: (p.endswith('.c'), not p.startswith('chapters/'), '/labs/' in p,
-                                           p.startswith('CONTRIB'), BOOK.index(p) if p in BOOK else len(BOOK), p))
+                                           '/exercises/' in p, p.endswith('/quiz.md'), p.startswith('CONTRIB'), BOOK.index(p) if p in BOOK else len(BOOK), p))
+
+    # ---- the way through the book ---------------------------------------------------------------
+
+    def reading_order(self, page='README.md'):
+        """A page, then what belongs to it: steps, what it links to first, labs, exercises, and the quiz.
+
+        What an exercise hides, hints and answers, is no stop on the way.
+        """
+        order = [page]
+        for child in self.in_order(page):
+            if child in self.pages and not HIDDEN.search(child):
+                order += self.reading_order(child)
+        return order
+
+    def in_order(self, page):
+        """The children of a page, as they are read."""
+        linked = [self.goal(page, target) for _, _, _, target
+                  in pagelib.links(pagelib.read(os.path.join(self.top, page)).split('\n'))]
+        linked = [goal if goal in self.pages else goal + '/README.md' for goal in linked]
+
+        def place(child):
+            step = os.path.basename(child).startswith('step')
+            in_order = page == 'README.md' or step or child not in linked
+            late = next((n for n, part in enumerate(('/labs/', '/exercises/', '/quiz.md'), 1)
+                         if part in child and part not in page), 0)
+            return (child.endswith('.c'), late, not step, 0 if in_order else linked.index(child))
+        return sorted(self.children(page), key=place)
+
+    def way(self, page):
+        """At the end of each page the one before and the one after it."""
+        order = self.reading_order()
+        if page not in order:
+            return []
+        here = order.index(page)
+        links = ['<a rel="%s" href="%s">%s</a>' % (rel, file_name(order[i]), words % html.escape(title_of(self.top, order[i])))
+                 for rel, i, words in (('prev', here - 1, '&#8592; %s'), ('next', here + 1, '%s &#8594;'))
+                 if 0 <= i < len(order)]
+        return ['', '\\htmlonly[block]<nav class="way" aria-label="The book">%s</nav>\\endhtmlonly' % ' '.join(links)]
 
     # ---- one page -------------------------------------------------------------------------------
 
@@ -135,8 +186,22 @@ class Site:
         return '<a href="%s">%s</a>' % (place, shown)
 
     def image(self, page, text, target):
-        name = self.images.get(self.goal(page, target), os.path.basename(target))
-        return '<img src="%s" alt="%s" class="figure"/>' % (name, html.escape(text))
+        """In a frame that can be pushed aside: never smaller than seven tenths, so that its words can be read."""
+        goal = self.goal(page, target)
+        name = self.images.get(goal, os.path.basename(target))
+        if goal.startswith(POINTED_AT):
+            return self.object(name, html.escape(text))
+        width = re.search(r'<svg[^>]*\swidth="(\d+)"', pagelib.read(os.path.join(self.top, goal))) \
+            if goal in self.files and goal.endswith('.svg') else None
+        least = ' style="min-width: %dpx"' % (int(width[1]) * 7 // 10 + 1) if width else ''
+        return '<span class="wide"><img src="%s" alt="%s" class="figure"%s/></span>' % (name, html.escape(text), least)
+
+    @staticmethod
+    def object(name, text):
+        """A picture that answers the mouse. On a phone it is wider than the page, so the keyboard can push it."""
+        return ('\\htmlonly<div class="wide" tabindex="0" role="group" aria-label="%s"><object type="image/svg+xml" '
+                'class="figure" data="%s" aria-label="%s"><img src="%s" alt="%s"/></object></div>\\endhtmlonly'
+                % (text, name, text, name, text))
 
     def prose(self, page, lines):
         """A paragraph: links, images, anchors, and the signs that only Doxygen takes for commands."""
@@ -145,7 +210,8 @@ class Site:
         for index in range(0, len(parts), 3):  # between two code spans; the span; its backticks
             text += re.sub(r'(\\(?=[A-Za-z0-9])|@)', r'\\\1', parts[index])
             if index + 1 < len(parts):
-                spans.append(parts[index + 1])
+                span = parts[index + 1]  # Doxygen takes `it's` for a quotation, ``it's`` for code
+                spans.append('`%s`' % span if parts[index + 2] == '`' and "'" in span else span)
                 text += '\0%d\0' % (len(spans) - 1)
 
         def restored(piece):
@@ -188,7 +254,7 @@ class Site:
         blocks = {f.first: f for f in pagelib.fences(lines) if f.last is not None}
         self.join_summaries(lines)
         blanked, names = pagelib.prose(lines), {i: a for a, i in pagelib.anchors(lines).items()}
-        out, paragraph, index = [], [], 0
+        out, paragraph, index, part = [], [], 0, ''
         while index < len(lines):
             line, heading = blanked[index], pagelib.HEADING.match(blanked[index])
             special = index in blocks or heading or HTML_LINE.match(line) or not line.strip()
@@ -204,11 +270,14 @@ class Site:
             elif heading and len(heading[1]) == 1:
                 out.append('# %s {#%s}' % (heading[2].replace('`', ''), page_id(path)))
             elif heading:
+                if part == 'The diff' and len(heading[1]) == 2 and path in self.diff_of and out[-1:] == ['']:
+                    out[-1] = docs_diffs.link(self.diff_of[path])
+                part = heading[2] if len(heading[1]) == 2 else part
                 out.append('%s %s {#%s}' % (heading[1], heading[2].replace('`', ''), label(path, names[index])))
             else:
                 out.append('\\htmlonly[block]%s\\endhtmlonly' % line.strip() if line.strip() else '')
             index += 1
-        return out + (self.prose(path, paragraph) if paragraph else []) + self.subpages(path)
+        return out + (self.prose(path, paragraph) if paragraph else []) + self.subpages(path) + self.way(path)
 
     @staticmethod
     def join_summaries(lines):
@@ -221,7 +290,7 @@ class Site:
                 below += 1
 
     def subpages(self, path):
-        children = self.children(path)
+        children = self.in_order(path)
         if not children or path == 'README.md':  # pages without a parent are the main page's children
             return []
         return ['', '\\htmlonly[block]<div class="children">\\endhtmlonly', '',
@@ -269,7 +338,7 @@ class Site:
                 out += [' * ' + re.sub(r'([\\@<>#%])', r'\\\1', line) for line in paragraph]
                 ending = ''
             if end < len(text):
-                out.append(' *' + ending)
+                out.append(ending or ' *')
             else:
                 out[-1] += ending
             index = end + 1
@@ -292,9 +361,17 @@ class Site:
             self.write(source.replace('/', '__') + '.md', self.listing(source))
         for header in self.headers:
             self.write(header, self.header(header))
+        self.write_diffs(order)
         for source, name in self.images.items():
             os.makedirs(os.path.join(self.out, '.images'), exist_ok=True)
             shutil.copyfile(os.path.join(self.top, source), os.path.join(self.out, '.images', name))
+
+    def write_diffs(self, order):
+        if not self.diffs:
+            return
+        self.write(order.get(DIFFS_BEHIND, '') + 'the_steps_as_diffs.md', docs_diffs.overview(self.diffs, self))
+        for before, diff, after in zip([None] + self.diffs, self.diffs, self.diffs[1:] + [None]):
+            self.write('diff_%s_%s.md' % (diff.chapter, diff.number), docs_diffs.page(diff, self, before, after))
 
 
 def main(words):

@@ -17,7 +17,7 @@ are. More words may follow, in any order:
     timeout=N  seconds for each command (120)
 
 Ports, pids, durations, sizes and percentages are masked on both sides, and so is whether a queue
-is native or emulated. A line `...` stands for any
+is native or emulated, and which backend evq has. A line `...` stands for any
 number of lines. With --update the outputs that differ are written into the pages.
 
 Life of a program: STARTED in a session of its own; READ by a thread while it runs; then it ENDS by
@@ -57,6 +57,7 @@ MASKS = [
     (re.compile(r'(?<![\w.])\d[\d,]*(?:\.\d+)?\s*[kKMGT]i?B(?!\w)'), '<size>'),
     (re.compile(r'(?<![\w.])\d[\d,]*(?:\.\d+)?\s*%'), '<percent>'),
     (re.compile(r'^(kqueue: )(?:native|emulated .*)$'), r'\1<native or emulated>'),
+    (re.compile(r'^(evq(?: [\d.]+ over|:) )(?:epoll|io_uring|poll|kqueue)\b'), r'\1<backend>'),
     (re.compile(r'^(IOCP: )(?:native|emulated .*)$'), r'\1<native or emulated>'),
     (re.compile(r'^g?make(?:\[\d+\])?: \*\*\* \[(?:[^:\]]*:\d+: )?'), 'make: *** ['),
 ]
