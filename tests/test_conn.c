@@ -76,6 +76,7 @@ ssize_t __real_send(int fd, const void *buf, size_t len, int flags);
 ssize_t __wrap_recv(int fd, void *buf, size_t len, int flags);
 ssize_t __wrap_send(int fd, const void *buf, size_t len, int flags);
 
+//! [lie]
 ssize_t __wrap_recv(int fd, void *buf, size_t len, int flags)
 {
     struct lie told = next_lie(&recvs, RECV);
@@ -87,6 +88,7 @@ ssize_t __wrap_recv(int fd, void *buf, size_t len, int flags)
     recvs.last_err = n < 0 ? errno : 0;
     return n;
 }
+//! [lie]
 
 ssize_t __wrap_send(int fd, const void *buf, size_t len, int flags)
 {
@@ -298,6 +300,19 @@ static void a_new_conn_waits_for_the_peer(void **state)
     assert_turn(CONN_WOULD_BLOCK, 1, 0);
 }
 
+/* Its memory need not be zero before: it may have belonged to another client. */
+static void a_new_conn_owes_nothing_whatever_its_memory_held(void **state)
+{
+    (void)state;
+    int fd = conn.fd;
+    memset(&conn, 0x5a, sizeof conn);
+    conn_init(&conn, fd);
+    assert_state(CONN_READING, 0);
+    assert_int_equal(conn.start, 0);
+    assert_int_equal(conn.end, 0);
+    assert_int_equal(conn.bytes_sent, 0);
+}
+
 static void what_comes_is_echoed_in_the_same_turn(void **state)
 {
     (void)state;
@@ -356,6 +371,7 @@ static void any_error_of_recv_ends_it(void **state)
     }
 }
 
+//! [interrupted]
 static void an_interrupted_recv_is_tried_again(void **state)
 {
     (void)state;
@@ -365,6 +381,26 @@ static void an_interrupted_recv_is_tried_again(void **state)
     lie(&recvs, EINTR, 0);
     assert_turn(CONN_PROGRESS, 3, 1);
     peer_hears("hello");
+}
+//! [interrupted]
+
+/* The end of the stream sets no errno: what an earlier call has left there says nothing. */
+static void an_old_errno_does_not_hide_the_end_of_the_stream(void **state)
+{
+    static const int old[] = {EINTR, EAGAIN, EWOULDBLOCK};
+    (void)state;
+    NEEDS_WRAP();
+    assert_int_equal(shutdown(peer, SHUT_WR), 0);
+    wait_until(conn.fd, POLLIN);
+    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++) {
+        conn.state = CONN_READING;
+        lie(&recvs, 0, 0);
+        lie(&recvs, ECONNRESET, 0); /* who calls again shall not do so for ever */
+        errno = old[i];
+        assert_turn(CONN_OVER, 1, 0);
+        assert_state(CONN_ENDED, 0);
+        recvs.told = recvs.lies_count;
+    }
 }
 
 static void a_short_recv_leaves_the_rest_to_the_next_turn(void **state)
@@ -647,12 +683,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_new_conn_waits_for_the_peer),
+        TEST(a_new_conn_owes_nothing_whatever_its_memory_held),
         TEST(what_comes_is_echoed_in_the_same_turn),
         TEST(the_end_of_the_stream_ends_it),
         TEST(a_peer_that_closes_at_once_ends_it),
         TEST(a_reset_while_reading_ends_it),
         TEST(any_error_of_recv_ends_it),
         TEST(an_interrupted_recv_is_tried_again),
+        TEST(an_old_errno_does_not_hide_the_end_of_the_stream),
         TEST(a_short_recv_leaves_the_rest_to_the_next_turn),
         TEST(a_short_send_keeps_the_rest),
         TEST(nothing_is_read_while_something_is_owed),

@@ -320,19 +320,26 @@ static bool is_of_wine(const char *pid)
     return len > 0 && strcmp(command, system_folder) == 0;
 }
 
-/* How many processes have our mark; -1 where the system does not tell. */
-static int count_marked(bool with_helpers)
+/* How many processes have our mark; -1 where the system does not tell. Only what is read here
+ * says who it was, so with_names prints them. */
+static int count_marked(bool with_helpers, bool with_names)
 {
-    char mark[64];
+    char mark[64], command[PATH];
     int count = 0;
     bool is_told = access("/proc/self/environ", R_OK) == 0;
     DIR *processes = is_told ? opendir("/proc") : NULL;
     (void)snprintf(mark, sizeof mark, MARK "=%ld", (long)getpid());
     if (processes == NULL)
         return -1;
-    for (struct dirent *e = readdir(processes); e != NULL; e = readdir(processes))
-        if (e->d_name[0] >= '0' && e->d_name[0] <= '9')
-            count += has_mark(e->d_name, mark) && (with_helpers || !is_of_wine(e->d_name));
+    for (struct dirent *e = readdir(processes); e != NULL; e = readdir(processes)) {
+        bool is_left = e->d_name[0] >= '0' && e->d_name[0] <= '9' && has_mark(e->d_name, mark) &&
+                       (with_helpers || !is_of_wine(e->d_name));
+        (void)snprintf(command, sizeof command,
+                       "ps -o pid,ppid,stat,etime,args -p %.20s | sed 's/^/# left: /'", e->d_name);
+        if (is_left && with_names)
+            (void)system(command);
+        count += is_left;
+    }
     (void)closedir(processes);
     return count;
 }
@@ -340,9 +347,9 @@ static int count_marked(bool with_helpers)
 static void none_is_marked(bool with_helpers)
 {
     int64_t deadline_ns = deadline_in_ms(GONE_MS);
-    while (count_marked(with_helpers) > 0 && deadline_left_ms(deadline_ns) > 0)
+    while (count_marked(with_helpers, false) > 0 && deadline_left_ms(deadline_ns) > 0)
         clock_pause_ms(20);
-    assert_true(count_marked(with_helpers) <= 0);
+    assert_true(count_marked(with_helpers, true) <= 0);
 }
 
 /* A guard or a client that has just lost its display may need a moment. Wine's helpers may have got
@@ -350,7 +357,7 @@ static void none_is_marked(bool with_helpers)
 static void nobody_is_left(void)
 {
     none_is_marked(false);
-    if (count_marked(true) > 0)
+    if (count_marked(true, false) > 0)
         (void)system("sh chapters/06_iocp/wine.sh --end </dev/null >/dev/null 2>&1");
     none_is_marked(true);
 }
@@ -753,11 +760,11 @@ static void a_chapter_without_a_step_for_this_system_is_told_in_one_line(void **
 static void ended_by(struct how how, int signo, bool whole_group, int status)
 {
     static struct run run;
-    if (count_marked(true) < 0)
+    if (count_marked(true, false) < 0)
         skip_because("this system does not tell the environment of a process");
     start(&run, how);
     wait_for_words(&run, "starves:");
-    assert_true(count_marked(false) > FEW_LANES);
+    assert_true(count_marked(false, false) > FEW_LANES);
     assert_int_equal(kill(whole_group ? -run.pid : run.pid, signo), 0);
     wait_for_end(&run);
     assert_int_equal(run.status, status);

@@ -462,6 +462,29 @@ static void a_killed_test_leaves_no_windows_program(void **state)
     assert_false(process_exists(server_pid));
 }
 
+/* Wine's server may be killed, as `wineserver -k` itself does where a busy machine lets it wait.
+ * Its helpers then wait for ever for its answer. */
+static void helpers_whose_server_was_killed_are_ended(void **state)
+{
+    (void)state;
+    static const char prefix_of[] = "tr '\\000' '\\n' </proc/%ld/environ | grep '^WINEPREFIX='";
+    static const char those_of[] = "grep -lszxF '%s' /proc/[0-9]*/environ | grep .";
+    char said[SAID_LEN], prefix[SAID_LEN];
+    NEEDS_WINDOWS();
+    start(4);
+    if (server.wine <= 0 || shell(prefix, prefix_of, (long)server.wine) != 0)
+        skip_because("this is not Wine, or this system does not tell whose a process is");
+    prefix[strcspn(prefix, "\n")] = '\0';
+    assert_int_equal(kill(server.wine, SIGKILL), 0);
+    assert_int_equal(shell(said, those_of, prefix), 0); /* somebody is left */
+    assert_int_equal(shell(said, "sh chapters/06_iocp/wine.sh --end 2>&1"), 0);
+    assert_string_equal(said, "");
+    int64_t end_ns = soon();
+    while (shell(said, those_of, prefix) == 0 && deadline_left_ms(end_ns) > 0)
+        clock_pause_ms(1);
+    assert_string_equal(said, "");
+}
+
 /* Last of all: the script that runs Windows programs ends everything that it has left running. */
 static void at_the_end_nothing_of_wine_is_left(void **state)
 {
@@ -509,6 +532,7 @@ int main(void)
         TEST_ALONE(the_folder_alone_builds_and_runs),
         TEST(wine_does_not_start_at_random_addresses),
         TEST(a_killed_test_leaves_no_windows_program),
+        TEST(helpers_whose_server_was_killed_are_ended),
         TEST(at_the_end_nothing_of_wine_is_left),
     };
     int failed = cmocka_run_group_tests_name("chapter 06, the native step", native, NULL, NULL);

@@ -129,30 +129,101 @@ static void runner_ends_wine_when_a_program_has_used_it(void **state)
     assert_int_equal(system(command), 0); /* once: in the second run */
 }
 
-/** A copy of the runner beside two programs of tests, each built with two sanitizers. */
-static const char TWO_PROGRAMS[] =
+/** A copy of the runner beside three programs of tests, each built with two sanitizers. */
+static const char THREE_PROGRAMS[] =
     "mkdir -p '%s/races' && cp '%s' '%s/races/run.sh' && cd '%s/races' && "
-    "touch test_demo.c test_any.c && for build in san-thread san-address; do "
-    "mkdir -p $build/tests && cp ../good $build/tests/test_demo && "
-    "cp ../good $build/tests/test_any && sh run.sh $build/tests >$build/said || exit 1; done";
+    "touch test_demo.c test_any.c test_zoo.c && for build in san-thread san-address; do "
+    "mkdir -p $build/tests && for one in demo any zoo; do "
+    "cp ../good $build/tests/test_$one; done && "
+    "sh run.sh $build/tests >$build/said || exit 1; done";
 
-static const char ONE_IS_LEFT_OUT[] =
+static const char SOME_ARE_LEFT_OUT[] =
     "cd '%s/races' && grep -q 'skipped test_demo: ' san-thread/said && "
-    "grep -q '^2 passed, 0 failed, 1 skipped' san-thread/said && "
-    "grep -q '^4 passed, 0 failed, 0 skipped' san-address/said";
+    "grep -q 'skipped test_zoo: ' san-address/said && "
+    "grep -q '^2 passed, 0 failed, 2 skipped' san-thread/said && "
+    "grep -q '^4 passed, 0 failed, 1 skipped' san-address/said";
 
-static void runner_looks_for_races_only_where_threads_are(void **state)
+static void runner_leaves_out_what_a_sanitizer_cannot_see(void **state)
 {
     (void)state;
     char command[2 * PATH_LEN];
     if (runner == NULL)
         skip_because("run.sh is found from the checkout's root or from tests/ only");
     write_program("good", GOOD);
-    (void)snprintf(command, sizeof command, TWO_PROGRAMS, folder, runner, folder, folder);
+    (void)snprintf(command, sizeof command, THREE_PROGRAMS, folder, runner, folder, folder);
     assert_int_equal(system(command), 0);
-    (void)snprintf(command, sizeof command, ONE_IS_LEFT_OUT, folder);
+    (void)snprintf(command, sizeof command, SOME_ARE_LEFT_OUT, folder);
     assert_int_equal(system(command), 0);
 }
+
+/* ---- Programs side by side ---------------------------------------------------------------- */
+
+/** A copy of the runner beside the sources of two programs, so that it finds them by itself. */
+static const char TWO_SOURCES[] = "mkdir -p '%s/beside' && cp '%s' '%s/beside/run.sh' && "
+                                  "cd '%s/beside' && touch test_first.c test_second.c";
+
+static int run_both(const char *variables)
+{
+    char command[2 * PATH_LEN], copy[PATH_LEN], in_copy[PATH_LEN];
+    if (runner == NULL)
+        skip_because("run.sh is found from the checkout's root or from tests/ only");
+    (void)snprintf(command, sizeof command, TWO_SOURCES, folder, runner, folder, folder);
+    assert_int_equal(system(command), 0);
+    const char *usual = runner;
+    (void)snprintf(copy, sizeof copy, "%s/beside/run.sh", folder);
+    (void)snprintf(in_copy, sizeof in_copy, "cd '%s/beside' && %s", folder, variables);
+    runner = copy;
+    int status = run_runner(in_copy, "");
+    runner = usual;
+    return status;
+}
+
+/* Each waits for the other one, so in sequence the first would wait in vain. */
+static void runner_runs_two_programs_at_a_time(void **state)
+{
+    (void)state;
+    write_program("test_first",
+                  "echo 1..1; mkfifo there; : >there && echo 'ok 1 - a'; echo '# ok - g'");
+    write_program("test_second", "echo 1..1; until [ -p there ]; do sleep 0.01; done\n"
+                                 ": <there && echo 'ok 1 - a'; echo '# ok - g'");
+    assert_int_equal(run_both("TEST_LIMIT_S=60 TEST_JOBS=2"), 0);
+    assert_totals("2 passed, 0 failed, 0 skipped");
+}
+
+/* What a shell starts in the background ignores SIGINT, and so would the servers under test. */
+static void runner_hides_no_signal_from_those_side_by_side(void **state)
+{
+    (void)state;
+    const char *ends = "echo 1..1; sh -c 'kill -INT $$; exit 0'\n"
+                       "[ $? -eq 130 ] && echo 'ok 1 - a' || echo 'not ok 1 - a'; echo '# ok - g'";
+    write_program("test_first", ends);
+    write_program("test_second", ends);
+    assert_int_equal(run_both("TEST_JOBS=2"), 0);
+    assert_totals("2 passed, 0 failed, 0 skipped");
+}
+
+/* Tests count descriptors. */
+static void runner_leaves_no_descriptor_open_to_those_side_by_side(void **state)
+{
+    (void)state;
+    const char *looks = "echo 1..1; (: >&3) 2>/dev/null && echo 'not ok 1 - a' || echo 'ok 1 - a'\n"
+                        "echo '# ok - g'";
+    write_program("test_first", looks);
+    write_program("test_second", looks);
+    assert_int_equal(run_both("TEST_JOBS=2"), 0);
+    assert_totals("2 passed, 0 failed, 0 skipped");
+}
+
+static void runner_says_what_test_jobs_may_be(void **state)
+{
+    (void)state;
+    write_program("good", GOOD);
+    assert_int_equal(run_runner("TEST_JOBS=many", "good"), 2);
+    assert_says(report, "TEST_JOBS is how many programs run at a time, not 'many'");
+    assert_int_equal(run_runner("TEST_JOBS=0", "good"), 2);
+}
+
+/* ---- What goes wrong ---------------------------------------------------------------------- */
 
 static void runner_shows_a_failure_and_its_story(void **state)
 {
@@ -258,7 +329,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runner_counts_what_passes),
         cmocka_unit_test(runner_ends_wine_when_a_program_has_used_it),
-        cmocka_unit_test(runner_looks_for_races_only_where_threads_are),
+        cmocka_unit_test(runner_leaves_out_what_a_sanitizer_cannot_see),
+        cmocka_unit_test(runner_runs_two_programs_at_a_time),
+        cmocka_unit_test(runner_hides_no_signal_from_those_side_by_side),
+        cmocka_unit_test(runner_leaves_no_descriptor_open_to_those_side_by_side),
+        cmocka_unit_test(runner_says_what_test_jobs_may_be),
         cmocka_unit_test(runner_shows_a_failure_and_its_story),
         cmocka_unit_test(runner_hears_a_failure_behind_words_without_an_end),
         cmocka_unit_test(runner_gives_the_reason_of_a_skip),

@@ -49,7 +49,7 @@ static const char MANAGER[] =
     "echo \"${0##*/} $*\" >>\"$bin/calls\"\n"
     "[ ! -e \"$bin/no_network\" ] || { echo 'E: no network, long story'; exit 100; }\n"
     "case \"$*\" in *install* | -S* | -I*) ;; *) exit 0 ;; esac\n"
-    "for tool in pkg-config bmake python3 x86_64-w64-mingw32-gcc wine; do\n"
+    "for tool in pkg-config bmake python3 x86_64-w64-mingw32-gcc wine strace; do\n"
     "    { echo '#!/bin/sh'; echo exit 0; } >\"$bin/$tool\"; chmod +x \"$bin/$tool\"\n"
     "done\n";
 
@@ -297,13 +297,14 @@ static void missing_tools_are_named_with_package_and_size(void **state)
     (void)state;
     struct sandbox *box = sandbox_new("Linux", "apt-get");
     assert_int_equal(run(box, "--for test", NULL), 0);
-    says(box, "missing: cmocka, pkg-config, liburing, bmake, python3, mingw, wine");
+    says(box, "missing: cmocka, pkg-config, liburing, bmake, python3, mingw, wine, strace");
     says(box, "libcmocka-dev pkg-config liburing-dev bmake python3 "
-              "gcc-mingw-w64-x86-64-win32 wine wine64");
+              "gcc-mingw-w64-x86-64-win32 wine wine64 strace");
     says(box, "1,234 kB to download, 5,678 kB on disk");
     assert_int_equal(run(box, "--summary --for test", NULL), 0);
-    says(box, "make setup would add cmocka, pkg-config, liburing, bmake, python3, mingw, wine "
-              "(1,234 kB");
+    says(box,
+         "make setup would add cmocka, pkg-config, liburing, bmake, python3, mingw, wine, strace "
+         "(1,234 kB");
     assert_int_equal(run(box, "--check --for test", NULL), 0);
     says(box, "make\tpresent\tmake\n");
     says(box, "cmocka\tmissing\tlibcmocka-dev\n");
@@ -368,8 +369,9 @@ static void a_failing_manager_is_one_clear_line(void **state)
     write_answer(box, "id", "0");
     write_program(box, "no_network", "");
     assert_int_equal(run(box, "--for test", NULL), 1);
-    says(box, "apt-get did not bring cmocka, pkg-config, liburing, bmake, python3, mingw, wine "
-              "(no network?)");
+    says(box,
+         "apt-get did not bring cmocka, pkg-config, liburing, bmake, python3, mingw, wine, strace "
+         "(no network?)");
     assert_null(strstr(box->says, "long story"));
     assert_int_equal(lines(box->calls), 2); /* install, update: then it gives up */
     assert_int_equal(run(box, "--for test --go-on", NULL), 0);
