@@ -21,12 +21,26 @@ ROW     =#     row of the contract: survives_rst
 SAN     =#     sanitizers: address,undefined or thread
 NDEBUG  =#     1: without assertions
 L       =#     lab: 01/name
+EX      =#     exercise: 01.1
+HINT    =#     1 or 2: a hint for the exercise
+SOLUTION =#    1: the solution of the exercise
 KIND    =#     temper of a peer: silent
 PORT    =#     port of the server; without it: the server started last
-N       =#     how many peers at once
+N       =#     how many peers at once, or guests of the soak
+DIR     =#     folder of submissions
+NAME    =#     for a clinic: whose server
+COPIES  =#     for a rehearsal of grading: how many
 SERVER  =#     any program that keeps the command line of our servers: './mine -x'
 ARGS    =#     more words for the program
-QUICK   =#     1: measure for two minutes, not for half an hour
+Z       =#     patch of the bug zoo: 04_one_turn_per_edge
+FILE    =#     source whose mutants are wanted: conn.c
+MAX     =#     how many mutants at most; 0: all
+SEED    =#     which of them are drawn: 1; or a student, for exercises that differ: ann
+SEEDS   =#     1: each folder of a student is named for the seed
+MINUTES =#     how long each server is soaked: 10
+BACKEND =#     of evq: io_uring, epoll, poll, kqueue or iocp
+JOBS    =#     how many mutants are run at a time: 2
+QUICK   =#     1: bench for two minutes, not for half an hour; of valgrind a sample
 CFLAGS  = -O2 -g
 export SERVER
 
@@ -76,6 +90,10 @@ CHAPTERS := $(filter-out 04_epoll,$(CHAPTERS))
 endif
 has_epoll := $(filter 04_epoll,$(CHAPTERS))
 
+# A part of the chapters may stand alone, without the library and the bench.
+library   := $(filter chapter-07_crossplatform,$(CHAPTERS:%=chapter-%))
+has_bench := $(and $(has_epoll),$(filter 07_crossplatform,$(CHAPTERS)),$(wildcard bench/Makefile))
+
 # Quiet where there is nothing to do: `make all` a second time says nothing.
 in_chapter = $(MAKE) -s -C chapters/$(1) BUILD='$(OUT)' CFLAGS='$(variant_flags)'
 in_tests   = $(MAKE) -s -C tests BUILD='../$(OUT)/tests' CFLAGS='$(variant_flags)'
@@ -102,7 +120,7 @@ WINE    = sh chapters/06_iocp/wine.sh
 by_wine = $(if $(filter %.exe,$(firstword $(SERVER))),$(WINE) )
 
 # Where the lines "CC file" go: before programs whose stdout may be wanted alone, to stderr.
-talk peer run lab check diff: built_on = >&2
+talk peer run lab check timeline diff: built_on = >&2
 
 next:
 	@echo "Event queues in C, step by step. What is next:"
@@ -111,7 +129,7 @@ next:
 	@echo "  make help    everything else"
 	@echo "To read: README.md, then chapters/01_blocking/README.md"
 
-all: chapters tests tools $(if $(has_epoll),bench-programs)
+all: chapters tests tools $(if $(strip $(SAN)),,exercise-programs) $(if $(has_bench),bench-programs)
 
 chapters: $(CHAPTERS:%=chapter-%)
 
@@ -189,9 +207,22 @@ bench: bench-programs
 	@awk -f bench/table.awk '$(OUT)/bench/figures.csv'
 	@exec sh bench/draw.sh '$(OUT)'
 
-# Its load generator is built on epoll; elsewhere run.sh says so.
+# Its load generator is built on epoll; elsewhere there is less of it, and run.sh says so.
 bench-programs: steps libraries chapter-07_crossplatform
-	@+$(if $(has_epoll),$(in_bench) $(built_on),:)
+	@+$(in_bench) $(built_on)
+
+#: timeline CH=04 STEP=1 [PLAIN=1]      its threads and their waits, drawn
+#: timeline [SERVER=./mine] [RECORD=1]  of mine; or of all, as the book has them
+ifneq ($(strip $(SERVER)),)
+timeline:
+	@exec sh tools/timeline.sh '$(OUT)' --server "$$SERVER"
+else ifneq ($(strip $(CH)$(STEP)),)
+timeline: named-step
+	@exec sh tools/timeline.sh '$(OUT)' '$(CH)' '$(STEP)'
+else
+timeline: steps chapter-07_crossplatform
+	@exec sh tools/timeline.sh '$(OUT)'
+endif
 
 #: diff CH=02 STEP=2                    a step against the one before it
 diff:
@@ -210,7 +241,7 @@ named-step: compiler
 named-lab: compiler
 	@+$(check_lab); $(call into_folder,'$(lab_chapter)'); $(build_folder)
 
-.PHONY: demo compare run talk peer lab labs bench bench-programs diff new named-chapter named-step named-lab
+.PHONY: demo compare run talk peer lab labs bench bench-programs timeline diff new named-chapter named-step named-lab
 
 # ---- check mine ----------------------------------------------------------------------------------
 ## check mine
@@ -221,6 +252,21 @@ check: chapters libraries
 	@$(if $(strip $(ROW)),$(check_row))
 	@$(if $(by_wine),$(WINE) --start || exit 1)
 	@exec $(OUT)/tests/check $(ROW:%=--row %) $(if $(call is_on,$(JSON)),--json) --server "$(by_wine)$$SERVER"
+
+#: exercise EX=01.1 [HINT=] [SOLUTION=]  begin one, or grade your answer
+exercise: grader
+	@CC='$(CC)' CFLAGS='$(CFLAGS)' HINT='$(HINT)' SOLUTION='$(SOLUTION)' SEED='$(SEED)' sh tools/exercise.sh do '$(OUT)' '$(EX)'
+
+#: exercises                            all exercises, and how far you are
+exercises:
+	@exec sh tools/exercise.sh list
+
+grader: compiler
+	@+$(in_tests) grade $(built_on)
+
+# For the tests: what each exercise begins with, what looks right, and what is. Some are linked with evq.
+exercise-programs: $(library)
+	@+CC='$(CC)' sh tools/exercise.sh programs '$(OUT)' '$(variant_flags)'
 
 #: test [SAN=] [TEST_SLOWDOWN=]         all tests, and a table of what was run
 #: test CH=01 [STEP=] [ROW=]            only these rows of the contract
@@ -256,7 +302,7 @@ ndebug-steps:
 contract-test: libraries
 	@+$(in_tests) '../$(OUT)/tests/test_contract' $(built_on)
 
-.PHONY: check test choices setup-for-tests chosen-steps ndebug-steps contract-test
+.PHONY: check exercise exercises grader exercise-programs test choices setup-for-tests chosen-steps ndebug-steps contract-test
 
 # ---- teach ---------------------------------------------------------------------------------------
 ## teach
@@ -270,7 +316,51 @@ docs:
 	@$(need) doxygen
 	@exec sh tools/docs.sh
 
-.PHONY: matrix docs
+#: docs-pdf                             the same as one PDF
+docs-pdf: docs
+	@exec sh tools/docs_pdf.sh
+
+#: browser                              the site, in a real browser
+browser:
+	@sh tools/browser/check.sh || [ $$? -eq 77 ]
+
+.PHONY: matrix docs docs-pdf browser
+
+# ---- teach a course ------------------------------------------------------------------------------
+# All of this part is left out of a handout for students (tools/handout.py).
+
+#: handout [CHAPTERS=01-04] [SEED=ann]  pack it for students, without solutions
+handout:
+	@$(need) python3
+	@exec python3 tools/handout.py '$(if $(filter command,$(origin CHAPTERS)),$(CHAPTERS))' '$(SEED)'
+
+#: grade DIR=submissions [JSON=] [SEEDS=1]  grade what a class has handed in
+grade: grader $(library)
+	@$(need) python3
+	@[ "$$(uname -s)" = Linux ] || { echo "The box for strangers' programs is for Linux alone: grade there" >&2; exit 1; }
+	@+$(in_tools) confine $(built_on)
+	@SEEDS='$(SEEDS)' exec python3 tools/grade.py '$(OUT)' '$(DIR)' '$(filter-out 1,$(JSON))'
+
+#: grade-rehearsal [COPIES=60]          grade good and hostile copies, and check
+grade-rehearsal: grader $(library)
+	@$(need) python3
+	@+$(in_tools) confine $(built_on)
+	@exec python3 tools/grade_rehearsal.py '$(OUT)' '$(COPIES)'
+
+#: slides                               a deck for each week: build/slides/
+slides:
+	@exec sh tools/slides.sh
+
+#: clinic NAME=ann                      which bug has her server? (teaching)
+clinic:
+	@sh tools/clinic.sh --bug '$(NAME)'
+
+#: rehearse                             the plan's commands, in a fresh handout
+rehearse: all
+	@$(need) python3
+	@exec sh tools/rehearse.sh '$(OUT)'
+
+.PHONY: handout grade grade-rehearsal slides clinic rehearse
 
 # ---- house ---------------------------------------------------------------------------------------
 ## house
@@ -296,10 +386,54 @@ amalgamation:
 coverage: compiler
 	@+MAKE='$(MAKE)' exec sh tools/coverage.sh '$(OUT)/coverage'
 
-#: bench-check                          does evq keep its targets of speed?
+#: mutants [FILE=] [MAX=] [SEED=]       do the tests notice small mistakes?
+mutants: compiler
+	@$(need) python3 clang
+	@+MAKE='$(MAKE)' exec python3 tools/mutants.py '$(OUT)/mutants' '$(FILE)' '$(MAX)' '$(SEED)' '$(JOBS)'
+
+#: valgrind [QUICK=1] [CH= STEP=]       steps, labs, tools, evq: memory errors?
+ifneq ($(strip $(CH)$(STEP)),)
+valgrind: named-step libraries
+	@$(check_step); exec sh tools/valgrind.sh '$(OUT)' step '$(CH)' '$(STEP)'
+else
+valgrind: chapters libraries tools
+	@+$(in_tests) $(addprefix '../$(OUT)/tests/,$(addsuffix ',test_conn test_lines $(if $(library),test_evq))) $(built_on)
+	@exec sh tools/valgrind.sh '$(OUT)' $(if $(call is_on,$(QUICK)),quick)
+endif
+
+#: faults [ARGS='04/2 05/1']            each call of the steps fails once
+faults: fault-test
+	@FAULTS_SECONDS=0 exec $(OUT)/tests/test_chapter_faults $(ARGS)
+
+#: fault-table                          the same, and its page is written anew
+fault-table: fault-test
+	@$(OUT)/tests/test_chapter_faults table 3>$(OUT)/tests/fault-table.md
+	@cp $(OUT)/tests/fault-table.md tests/chapter_faults/README.md
+
+fault-test: libraries
+	@+$(in_tests) '../$(OUT)/tests/test_chapter_faults' $(built_on)
+
+#: bench-check                          is the bench right? is evq fast?
 bench-check: bench-programs
 	@sh bench/run.sh '$(OUT)' check
 	@exec awk -f bench/check.awk '$(OUT)/bench/check.csv'
+
+#: zoo [Z=name] [ZOO_PART=1/6]          put known bugs back: do tests notice?
+zoo: compiler
+	@+MAKE='$(MAKE)' exec sh tools/zoo.sh $(Z)
+
+#: soak MINUTES=10 [CH= STEP= BACKEND=]  5,000 guests for long, all counted
+#: soak [MINUTES=] [N=] SERVER=./mine   the same, on any program
+to_soak = $(MINUTES:%=-m %) $(N:%=-n %) $(CH:%=-c %) $(STEP:%=-s %) $(BACKEND:%=-b %)
+soak: chapters examples-for-windows libraries
+	@+$(in_tests) soak $(built_on)
+	@$(if $(by_wine),$(WINE) --start || exit 1)
+	@STEPS_BUILD='$(OUT)' exec $(OUT)/tests/soak $(to_soak) $(ARGS) $(by_wine)$(SERVER)
+
+# IOCP is soaked by Wine. Without the cross compiler it is skipped, in words.
+examples-for-windows: compiler
+	@! command -v x86_64-w64-mingw32-gcc >/dev/null || [ -z '$(library)' ] || \
+	    $(MAKE) -s -C chapters/07_crossplatform/examples BUILD='../$(OUT)' CFLAGS='$(CFLAGS)' windows $(built_on)
 
 #: lint                                 style, links, drift of pages and copies
 lint:
@@ -333,4 +467,6 @@ clean:
 help:
 	@awk -f tools/help.awk Makefile
 
-.PHONY: setup install uninstall amalgamation coverage bench-check lint weave carry format compdb clean help
+.PHONY: setup install uninstall amalgamation coverage mutants valgrind faults fault-table fault-test bench-check zoo \
+    soak examples-for-windows lint weave \
+    carry format compdb clean help

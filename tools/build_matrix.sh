@@ -5,6 +5,9 @@
 #
 #     tools/build_matrix.sh                            gcc and clang, -O0 to -O3: 16 builds
 #     COMPILERS=gcc LEVELS='0 2' tools/build_matrix.sh
+#     MATRIX_PART=2/4 tools/build_matrix.sh            four of them, in which each level is there once, and
+#                                                      each compiler with and without assertions
+#     MATRIX_PART=commit/4 tools/build_matrix.sh       the commit that is checked out chooses which four
 #
 # Each build has a folder of its own, build/matrix/NAME, here and in the chapters. Status 0: all is
 # well; 1: something is not, and the report says what; 77: no compiler is here.
@@ -22,6 +25,20 @@ SERVE_LIMIT_S=30 # for one server: start, echo, stop
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 matrix=build/matrix
 
+# The part that is asked for, 0 to 3; nothing: all of them.
+which_part() {
+    case ${MATRIX_PART:-} in
+    '') ;;
+    [1-4]/4) echo $((${MATRIX_PART%/4} - 1)) ;;
+    commit/4)
+        hash=$(git rev-parse --short=7 HEAD 2>/dev/null | cut -c1-7)
+        echo $((0x${hash:-0} % 4))
+        ;;
+    *) return 1 ;;
+    esac
+}
+
+part=$(which_part) || { echo "build_matrix: MATRIX_PART=$MATRIX_PART: give 1/4 to 4/4, or commit/4" >&2; exit 2; }
 mkdir -p $matrix || exit 1
 fifo=$matrix/said
 trap 'rm -f $fifo' EXIT
@@ -30,6 +47,14 @@ make_in() {
     # No compiler for Windows programs: then the chapter leaves them out.
     case $compiler$level in gcc0 | gcc3) no_windows='' ;; *) no_windows=FIND_W=w=false ;; esac
     "$MAKE" -s ${no_windows:+"$no_windows"} -j"$jobs" -C "$1" "$2" BUILD="$3" CC="$compiler" CFLAGS="$flags" WERROR=1
+}
+
+# Along the levels the parts take turns; a build's compiler and its assertions shift the turn.
+is_asked_for() {
+    turn=$level
+    [ "$compiler" = gcc ] || turn=$((turn + 1))
+    [ -z "$assertions" ] || turn=$((turn + 2))
+    [ -z "$part" ] || [ $((turn % 4)) -eq "$part" ]
 }
 
 build() {
@@ -100,6 +125,7 @@ for compiler in $COMPILERS; do
     fi
     for level in $LEVELS; do
         for assertions in '' -DNDEBUG; do
+            is_asked_for || continue
             name=$compiler-O$level${assertions:+-ndebug}
             flags="-O$level${assertions:+ $assertions}"
             builds=$((builds + 1))

@@ -74,7 +74,7 @@ def skipped_files(texts):
 
 # ---- the reasons -------------------------------------------------------------------------------
 
-def read_reasons(text):
+def read_reasons(text, name=REASONS):
     """{(file, function, text of the line): is it only sometimes unreached}"""
     reasons, sometimes = {}, None
     for number, line in enumerate(text.split('\n')):
@@ -84,7 +84,7 @@ def read_reasons(text):
         elif entry and sometimes is not None:
             reasons[entry.groups()] = sometimes
         elif line.startswith(' ') and line.strip():
-            raise ValueError('%s:%d: neither a reason nor "    file function: text"' % (REASONS, number + 1))
+            raise ValueError('%s:%d: neither a reason nor "    file function: text"' % (name, number + 1))
     return reasons
 
 

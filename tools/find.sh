@@ -5,6 +5,7 @@
 #   find.sh number CH           1             ->  01
 #   find.sh step CH STEP        01 2          ->  chapters/01_blocking/step2_thread_per_client.c
 #   find.sh before CH STEP      02 1          ->  the step before it, nothing for the very first one
+#   find.sh program BUILD CH STEP             ->  its program in the build folder BUILD, built or not
 #   find.sh lab CH/NAME         01/threads    ->  chapters/01_blocking/labs/threads.c
 #   find.sh row ROW             survives_rst  ->  survives_rst
 #   find.sh steps | labs | rows               ->  all of them, in reading order
@@ -101,6 +102,24 @@ before() {
     echo "$last"
 }
 
+# Chapter 07's mini may be several programs, one for each queue: then the first that this system has.
+program() {
+    build=$1 source=$(step "$2" "$3")
+    folder=${source%/*} name=${source##*/}
+    name=${name%.c}
+    case $folder in
+    */mini)
+        name=mini/$name folder=${folder%/mini}
+        for queue in epoll kqueue; do
+            other=$folder/$build/${name%%_*}_$queue
+            [ -e "$folder/$build/$name" ] || [ ! -e "$other" ] || { echo "$other" && return; }
+        done
+        ;;
+    esac
+    if [ -e "$folder/$build/$name.exe" ] && [ ! -e "$folder/$build/$name" ]; then name=$name.exe; fi
+    echo "$folder/$build/$name"
+}
+
 labs() {
     for folder in $(chapters); do
         for source in "$folder"/labs/*.c; do
@@ -143,10 +162,11 @@ chapter) chapter "${2-}" ;;
 number) folder=$(chapter "${2-}") && chapter_number "$folder" ;;
 step) step "${2-}" "${3-}" ;;
 before) before "${2-}" "${3-}" ;;
+program) program "${2-}" "${3-}" "${4-}" ;;
 lab) lab "${2-}" ;;
 steps) steps ;;
 labs) labs ;;
 row) row "${2-}" ;;
 rows) rows ;;
-*) die "find.sh: say chapter, number, step, before, lab, row, steps, labs or rows" ;;
+*) die "find.sh: say chapter, number, step, before, program, lab, row, steps, labs or rows" ;;
 esac

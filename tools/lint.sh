@@ -12,7 +12,9 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 export PYTHONDONTWRITEBYTECODE=1
 
-CHECKS="format carried code_in_pages links parts targets shape spelling shell headers windows_headers analysis windows_analysis tools pages"
+CHECKS="format carried code_in_pages links parts targets shape spelling shell zoo headers windows_headers analysis windows_analysis cppcheck tools pages"
+# Takes long, and runs only when it is named: not all sources have been seen clean by it yet.
+ON_REQUEST="fanalyzer"
 
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
@@ -137,6 +139,13 @@ check_shell() {
     check shell "mend what shellcheck names" each '\.sh$|^\.ci/run$' shellcheck
 }
 
+# Applies, and nothing more: whether the tests still notice is for `make zoo` to say, in minutes.
+check_zoo() {
+    needs zoo patch || return
+    check zoo "look at the bug again, and make its patch anew (tests/zoo/README.md tells how)" \
+        sh tools/zoo.sh --check
+}
+
 # Where the file $1 finds its headers: those of its chapter, and of the library that it tests or uses.
 folders_of() {
     case $1 in
@@ -145,7 +154,7 @@ folders_of() {
     esac
     [ -n "$chapter" ] || return 0
     echo "-I$chapter -I$chapter/carried -I$chapter/windows $(queue_of "$chapter")"
-    [ "$chapter" != $evq ] || echo "-I$evq/evq/include -I$evq/evq/src -Itests -Itests/evq $(queue_of chapters/05_kqueue)"
+    [ "$chapter" != $evq ] || echo "-I$evq/evq/include -I$evq/evq/src -I$evq/examples -Itests -Itests/evq $(queue_of chapters/05_kqueue)"
 }
 evq=chapters/07_crossplatform
 
@@ -154,15 +163,15 @@ queue_of() {
     [ ! -d "$1/linux" ] || [ "$(uname -s)" != Linux ] || echo "-isystem $1/linux"
 }
 
-# A chapter with Windows programs has windows/. For Windows are what lies there, the labs, and the steps
-# that include the system's headers or one of those. In the library's chapter and its tests the names
+# A chapter with Windows programs has windows/. For Windows are what lies there, the labs, and the steps and
+# exercises that include the system's headers or one of those. In the library's chapter and its tests the names
 # say it, and the first line of a header of Windows in what was carried.
 is_for_windows() {
     case $1 in
     *_windows.[ch] | */evq_iocp.c) return 0 ;;
     "$evq"/labs/* | "$evq"/carried/*) grep -q -e '^#include <winsock2.h>' -e '^#include "iocp_lab.h"' "$1"; return ;;
     esac
-    home=${1%/*} home=${home%/labs} home=${home%/windows}
+    home=${1%/*} home=${home%/labs} home=${home%/windows} home=${home%%/exercises/*}
     [ -d "$home/windows" ] || return 1
     case $1 in */windows/* | */labs/*) return 0 ;; esac
     # shellcheck disable=SC2013 # words without blanks
@@ -203,8 +212,10 @@ headers_alone() {
         case $header in */linux/*) shadow= ;; esac
         for compiler in $compilers; do
             for language in "c -std=c11" "c++ -std=c++17"; do
-                # Private to a library in C: atomics are other types in C++.
-                case $header:$language in "$evq"/evq/src/*:c++*) continue ;; esac
+                # Private to a library or a test in C: atomics are other types in C++.
+                case $header:$language in
+                "$evq"/evq/src/*:c++* | tests/chapter_faults/*:c++* | tests/exercises/count*:c++*) continue ;;
+                esac
                 # shellcheck disable=SC2086 # words without blanks
                 printf '#include "%s"\n' "$header" |
                     "$compiler" -x $language -D_GNU_SOURCE -D_NETBSD_SOURCE -I. -Itests -Itests/harness \
@@ -234,6 +245,7 @@ windows_headers_alone() {
     { grep '\.h$' "$scratch/files" | for_windows && echo $evq/evq/include/evq.h; } >"$scratch/headers"
     while IFS= read -r header; do
         for language in "gcc -x c -std=c11" "g++ -x c++ -std=c++17"; do
+            case $header:$language in tests/chapter_faults/*:g++*) continue ;; esac # as above
             command -v "x86_64-w64-mingw32-${language%% *}" >/dev/null 2>&1 || continue
             # shellcheck disable=SC2046,SC2086 # words without blanks
             printf '#include "%s"\n' "$header" |
@@ -274,18 +286,24 @@ TIDY="-*,bugprone-*,cert-*,clang-analyzer-unix.*,clang-analyzer-deadcode.*\
 
 all_chapters() { for chapter in chapters/*; do echo "-I$chapter $(queue_of "$chapter")"; done; }
 
-# Carried files are the same, byte for byte, where they were born.
+# The sources of this system: not those that were made to be wrong, and each one once, where it was born.
+own_sources() { grep '\.c$' "$scratch/files" | grep -v -e '^tests/wrong/' -e '/carried/' | for_windows others; }
+
+# What a source in the folder $1 is compiled with.
+flags_of() {
+    include=$(folders_of "$1/")
+    [ -n "$include" ] || include="-Itests/evq -I$evq/evq/include -I$evq/evq/src $(all_chapters)"
+    echo "-D_GNU_SOURCE -D_NETBSD_SOURCE -I. -Itests -Itests/harness -Itests/contract $include"
+}
+
 tidy() {
     status=0 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
-    grep '\.c$' "$scratch/files" | grep -v -e '^tests/wrong/' -e '/carried/' | for_windows others >"$scratch/sources"
+    own_sources >"$scratch/sources"
     sed 's|/[^/]*$||' "$scratch/sources" | sort -u >"$scratch/folders"
     while IFS= read -r folder; do
-        include=$(folders_of "$folder/")
-        [ -n "$include" ] || include="-Itests/evq -I$evq/evq/include -I$evq/evq/src $(all_chapters)"
         # shellcheck disable=SC2016 # the inner shell expands it
         grep "^$folder/[^/]*\.c\$" "$scratch/sources" |
-            checks=$TIDY flags="-std=c11 -D_GNU_SOURCE -D_NETBSD_SOURCE -pthread -Itests -Itests/harness \
-                -Itests/contract $include" xargs -n 4 -P "$processors" sh -c \
+            checks=$TIDY flags="-std=c11 -pthread $(flags_of "$folder")" xargs -n 4 -P "$processors" sh -c \
                 'clang-tidy --quiet --warnings-as-errors="*" --checks="$checks" "$@" -- $flags' sh \
                 >"$scratch/tidy" 2>"$scratch/noise" || { grep -E ' error: ' "$scratch/tidy" && status=1; }
     done <"$scratch/folders"
@@ -297,10 +315,83 @@ check_analysis() {
     check analysis "mend it; where it is wrong, say so: // NOLINT(check): reason" tidy
 }
 
+# cppcheck keeps what it knows of each file under build/lint, and looks again only at what has changed. It is
+# not asked for "style" and "performance": the house has its own taste. What it says and is not so stands, with
+# the reason, in tools/cppcheck.txt.
+cppcheck_all() {
+    status=0 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+    own_sources >"$scratch/sources"
+    sed 's|/[^/]*$||' "$scratch/sources" | sort -u >"$scratch/folders"
+    while IFS= read -r folder; do
+        kept=build/lint/cppcheck/$folder
+        mkdir -p "$kept" || return
+        # shellcheck disable=SC2046 # words without blanks
+        cppcheck --quiet --std=c11 --enable=warning,portability --error-exitcode=1 --template=gcc --inline-suppr \
+            --suppressions-list=tools/cppcheck.txt --cppcheck-build-dir="$kept" -j "$processors" \
+            $(flags_of "$folder" | sed 's/-isystem /-I/g') \
+            $(grep "^$folder/[^/]*\.c\$" "$scratch/sources") 2>&1 </dev/null || status=1
+    done <"$scratch/folders"
+    return $status
+}
+
+check_cppcheck() {
+    needs cppcheck cppcheck || return
+    check cppcheck "mend it; where it is wrong: // cppcheck-suppress NAME, and why, or a line in tools/cppcheck.txt" \
+        cppcheck_all
+}
+
+# gcc's own analyzer follows each path through one source: memory that is used after free(), a descriptor that is
+# closed twice. -O1, as it wants to see small functions inside their callers. What it is not asked, with the reason:
+#   too-complex              it gave up; that is no finding
+#   malloc-leak, fd-leak     a test that fails leaves by longjmp(), and the process ends soon after: valgrind
+#                            and the sanitizers judge what is lost by those that pass
+# What it says of a single source and is not so stands, with the reason, in tools/fanalyzer.txt.
+FANALYZER="-std=c11 -pthread -O1 -Werror -fanalyzer -Wno-analyzer-too-complex -Wno-analyzer-malloc-leak -Wno-analyzer-fd-leak"
+
+# fanalyze_one COMPILER FLAGS SOURCE, as xargs calls it: the compiler's own words, or nothing. What was found clean is
+# not looked at again: build/lint/fanalyzer holds a file for each text, as the preprocessor has it, and its flags.
+# shellcheck disable=SC2016 # the inner shell expands it
+fanalyze_one='
+    not=$(awk -v source="$3" "\$1 == source { printf \" -Wno-analyzer-%s\", \$2 }" tools/fanalyzer.txt)
+    text=$("$1" -std=c11 $2 -E "$3" | cksum) || exit
+    known=build/lint/fanalyzer/$(echo "$1 $("$1" -dumpfullversion) $2 $FANALYZER $not $text" | cksum | tr " " _)
+    [ ! -f "$known" ] || exit 0
+    said=$("$1" $2 $FANALYZER $not -c -o /dev/null "$3" 2>&1) && : >"$known" && exit
+    printf "%s\n" "$said" | grep -e " error: " || printf "%s\n" "$said"
+    exit 1'
+
+# fanalyze COMPILER: all that $scratch/sources names; each folder has flags of its own.
+fanalyze() {
+    status=0 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+    export FANALYZER
+    mkdir -p build/lint/fanalyzer || return
+    sed 's|/[^/]*$||' "$scratch/sources" | sort -u >"$scratch/folders"
+    while IFS= read -r folder; do
+        grep "^$folder/[^/]*\.c\$" "$scratch/sources" | xargs -n 1 -P "$processors" \
+            sh -c "$fanalyze_one" sh "$1" "$(flags_of "$folder" | tr '\n' ' ')" || status=1
+    done <"$scratch/folders"
+    return $status
+}
+
+own_fanalyzed() { own_sources >"$scratch/sources" && fanalyze gcc; }
+
+has_fanalyzer() {
+    needs "$1" "$2" || return
+    echo 'int one;' | "$2" -fanalyzer -xc -c -o /dev/null - 2>/dev/null && return
+    skip "$1" "this $2 has no -fanalyzer (gcc 10 and later have)"
+    return 1
+}
+
+check_fanalyzer() {
+    has_fanalyzer fanalyzer gcc || return
+    check fanalyzer "mend it; where it is wrong: a line in tools/fanalyzer.txt, with the reason" own_fanalyzed
+}
+
 check_tools() {
     needs tools python3 || return
     check tools "the tools themselves are broken" \
-        sh -c 'python3 tests/pages_tests.py && python3 tools/coverage.py --test'
+        sh -c 'python3 tests/pages_tests.py && python3 tests/timeline_tests.py &&
+            python3 tools/coverage.py --test && python3 tools/mutants.py --test'
 }
 
 # clang finds the headers of mingw-w64 by itself. INVALID_SOCKET and HANDLEs are numbers made pointers.
@@ -346,9 +437,9 @@ most=1000
 # shellcheck disable=SC2086 # a list of words
 [ $# -gt 0 ] || { most=25 && set -- $CHECKS; }
 for name; do
-    case " $CHECKS " in
+    case " $CHECKS $ON_REQUEST " in
     *" $name "*) "check_$name" ;;
-    *) echo "lint.sh: there is no check '$name'; there are: $CHECKS" >&2 && exit 2 ;;
+    *) echo "lint.sh: there is no check '$name'; there are: $CHECKS $ON_REQUEST" >&2 && exit 2 ;;
     esac
 done
 printf 'lint: %d ok, %d failed, %d skipped\n' $passed $failed $skipped

@@ -4,19 +4,23 @@
 usage: lint_pages.py links|parts|targets        (one line for each problem; status 1 if there is any)
 
     links     every relative link leads to a file of this tree, and to a heading that is there
-    parts     every page has its title; step pages and chapter pages have all their parts, in order
+    parts     every page has its title; step pages, chapter pages and quizzes have all their parts, in order;
+              a step says what it changes, and why
     targets   every `make something` that a page shows is a target of the Makefile
 """
 import os
 import re
 import sys
 
+import docs_diffs
 import pagelib
 
 STEP_PAGE = re.compile(r'^chapters/(\d\d)_[a-z0-9_]+/step(\d+)_[a-z0-9_]+\.md$')
 CHAPTER_PAGE = re.compile(r'^chapters/(\d\d)_[a-z0-9_]+/README\.md$')
 PARTS = ['Feel the pain', 'The one new thing', 'Run it', 'The code, piece by piece', 'The diff', 'Labs',
          'Which row turned green', 'What still hurts', 'Check yourself']
+QUIZ_PAGE = re.compile(r'^chapters/(\d\d)_[a-z0-9_]+/quiz\.md$')
+QUESTIONS = 10
 MAKE = re.compile(r'(?:^|[\s`(;&|])g?make((?:[ \t]+[^\s`;&|)]+)*)')
 
 
@@ -88,6 +92,13 @@ def check_step(page, lines, files):
         yield '%s:1: there is no %s.c beside it' % (page, os.path.basename(page)[:-3])
 
 
+def check_why(page, lines):
+    """The site shows this sentence above the whole difference."""
+    for index, level, text in pagelib.headings(lines):
+        if level == 2 and text == 'The diff' and not docs_diffs.WHY.search('\n'.join(lines)):
+            yield '%s:%d: "The diff" does not begin with a paragraph "**What changes, and why:** ..."' % (page, index + 1)
+
+
 def check_chapter(page, lines, files):
     folder = os.path.dirname(page)
     goals = {os.path.normpath(os.path.join(folder, t.partition('#')[0])) for _, _, _, t in pagelib.links(lines)}
@@ -108,6 +119,41 @@ def check_chapter(page, lines, files):
     has_steps = any(os.path.dirname(f) == folder and re.search(r'/step\d+_[a-z0-9_]+\.c$', f) for f in files)
     if has_steps and not re.search(r'<!--\s*matrix\s*:\s*%s\s*-->' % number, text):
         yield '%s:1: has no contract matrix (<!-- matrix: %s -->)' % (page, number)
+
+
+def known_in_tests(top):
+    """The names of the rows of the contract, and of the tests of the library."""
+    sources = [f for f in pagelib.own_files(top) if re.match(r'tests/(contract|evq)/\w+\.c$', f)]
+    return ' '.join(pagelib.read(os.path.join(top, f)) for f in sources)
+
+
+def unsettled_names(top, page, settled):
+    """Figures, rows and tests that are named, and stand neither in a page that is linked to nor in the tests."""
+    names = set(re.findall(r'(?<![=\w.])`([a-z0-9]+(?:_[a-z0-9]+)+)`', settled))
+    known = known_in_tests(top)
+    for _, _, _, target in pagelib.links(settled.split('\n')):
+        goal = os.path.join(top, os.path.dirname(page), target.partition('#')[0])
+        if os.path.isfile(goal):
+            known += pagelib.read(goal)
+    return sorted(name for name in names if not re.search(r'\b%s\b' % name, known))
+
+
+def check_quiz(top, page, lines):
+    """Ten questions, each with a folded answer that says what settles it, by a link."""
+    starts = [i for i, level, _ in pagelib.headings(lines) if level == 2]
+    if [lines[i] for i in starts] != ['## Question %d' % (n + 1) for n in range(QUESTIONS)]:
+        yield '%s:1: its headings are not ## Question 1 to ## Question %d' % (page, QUESTIONS)
+        return
+    for first, last in zip(starts, starts[1:] + [len(lines)]):
+        where, answer = '%s:%d: ' % (page, first + 1), '\n'.join(lines[first:last])
+        answer = answer.partition('<details><summary>Answer</summary>')[2].partition('</details>')[0]
+        settled = answer[answer.rfind('Settled by'):] if 'Settled by' in answer else ''
+        if not answer:
+            yield where + 'has no folded answer (<details><summary>Answer</summary>)'
+        elif not any(pagelib.links(settled.split('\n'))) and 'man ' not in settled:
+            yield where + 'does not end in "Settled by", with a link to a lab or a page, or a man page'
+        for name in unsettled_names(top, page, settled):
+            yield where + 'nothing that it links to knows of `%s`' % name
 
 
 def check_code(page, lines):
@@ -131,6 +177,10 @@ def check_parts(top):
             yield from check_step(page, lines, files)
         elif CHAPTER_PAGE.match(page):
             yield from check_chapter(page, lines, files)
+        elif QUIZ_PAGE.match(page):
+            yield from check_quiz(top, page, lines)
+        if page.startswith('chapters/'):
+            yield from check_why(page, lines)
         for block in pagelib.fences(lines):
             if block.last is None:
                 yield '%s:%d: this block is never closed' % (page, block.first + 1)

@@ -16,6 +16,8 @@ package() {
     clang-format:pacman) echo clang ;;
     clang-format:pkg | clang-format:pkgin | clang-format:pkg_add) echo llvm ;;
     python3:pacman) echo python ;;
+    pandoc:pacman) echo pandoc-cli ;;
+    pandoc:pkg) echo hs-pandoc ;;
     x86_64-w64-mingw32-gcc:apt-get) echo gcc-mingw-w64-x86-64-win32 ;;
     x86_64-w64-mingw32-gcc:dnf) echo mingw64-gcc ;;
     x86_64-w64-mingw32-gcc:pacman) echo mingw-w64-gcc ;;
@@ -24,6 +26,12 @@ package() {
     x86_64-w64-mingw32-gcc:*) echo mingw-w64 ;;
     wine:apt-get) echo "wine wine64" ;;
     gmake:apt-get | gmake:dnf | gmake:pacman | gmake:brew) echo make ;;
+    node:apt-get | node:dnf | node:pacman | node:zypper | node:apk) echo nodejs ;;
+    npm:brew) echo node ;;
+    chromium:brew) echo "--cask chromium" ;;
+    pdftotext:pacman | pdftotext:brew) echo poppler ;;
+    pdftotext:zypper) echo poppler-tools ;;
+    pdftotext:*) echo poppler-utils ;;
     *) echo "$1" ;;
     esac
 }
