@@ -121,15 +121,6 @@ static const char *verdict_on(size_t row, size_t which, int nth, const struct re
     return NULL;
 }
 
-/* On a busy machine about one run of this step in five hundred ends with a client that waits in
- * vain, whatever has failed; we have not found out why (13,000 clients in a row were served without
- * a fault). So this trouble, of this step, has to come out twice. No other has. */
-static bool hangs_by_wine(const struct subject *subject, const struct report *report)
-{
-    return strcmp(subject->name, "06/3") == 0 &&
-           strstr(report->trouble, "the deadline passed") != NULL;
-}
-
 /* False when there is no such place. */
 static bool try_place(struct plan *plan, size_t row, int nth)
 {
@@ -137,11 +128,6 @@ static bool try_place(struct plan *plan, size_t row, int nth)
     char letters[8];
     size_t which = (size_t)(plan->subject - subjects);
     run(plan, &table[row], nth, &report);
-    if (hangs_by_wine(plan->subject, &report)) {
-        print_message("%s: '%s:%s:%d', once more: %s\n", plan->subject->name,
-                      call_name(table[row].call), table[row].name, nth, report.trouble);
-        run(plan, &table[row], nth, &report);
-    }
     if (report.hits == 0 && report.trouble[0] == '\0')
         return false;
     found.cell[row][which] |= report.outcome;
@@ -194,8 +180,6 @@ static void find_baselines(struct plan *plan)
     struct report report;
     if (scenario_run(plan->subject, NULL, 0, MANY_BYTES, NULL, &report) < 0)
         fail_msg("%s is not there", plan->subject->program);
-    if (hangs_by_wine(plan->subject, &report))
-        (void)scenario_run(plan->subject, NULL, 0, MANY_BYTES, NULL, &report);
     if (report.outcome != UNSEEN)
         fail_msg("without a fault: %s", report.trouble);
     plan->usual = report.had;

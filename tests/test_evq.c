@@ -44,14 +44,30 @@ static int run_backend(void)
     return failed;
 }
 
-int main(void)
+static bool is_chosen(const char *name, bool rings)
 {
     const char *only = getenv("EVQ_BACKEND");
-    int failed = run_words();
+    bool is_named = only == NULL || *only == '\0' || strcmp(only, name) == 0;
+    return is_named && (strcmp(name, "io_uring") == 0) == rings;
+}
+
+static int run_backends(bool rings)
+{
+    int failed = 0;
     for (const char *const *name = evq_backends(); *name != NULL; name++) {
         backend = *name;
-        if (only == NULL || *only == '\0' || strcmp(only, backend) == 0)
+        if (is_chosen(backend, rings))
             failed += run_backend();
     }
     return failed;
+}
+
+/* Rings last. Some time after a ring is closed the kernel has a word with the thread that used it,
+ * and this ends an epoll_wait() with EINTR, without any signal (Axboe, liburing issue 504; here,
+ * Linux 6.18: one for each ring). evq_wait() may return 0 then, and would be called too early. */
+int main(void)
+{
+    int failed = run_backends(false);
+    failed += run_backends(true);
+    return failed + run_words();
 }

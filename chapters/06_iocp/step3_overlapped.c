@@ -116,16 +116,17 @@ static void serve(struct server *server, SOCKET socket)
  * that sets it again (Microsoft, "WSAEventSelect function": accept() enables FD_ACCEPT anew). */
 static SOCKET accept_or_stop(struct server *server)
 {
-    while (!stops_within(server, 0)) {
+    while (wait_for(server, server->acceptable)) {
         WSAResetEvent(server->acceptable);
         SOCKET socket = accept(server->listener, NULL, NULL);
         int err = WSAGetLastError();
         if (socket != INVALID_SOCKET)
             return socket;
         if (err == WSAEWOULDBLOCK)
-            (void)wait_for(server, server->acceptable);
-        else if (err != WSAECONNRESET) /* WSAEMFILE, WSAENOBUFS: it stays in the backlog */
-            (void)stops_within(server, WINTCP_REST_MS);
+            continue; /* nobody waits: the next one sets the event */
+        if (err != WSAECONNRESET && stops_within(server, WINTCP_REST_MS))
+            break; /* WSAEMFILE, WSAENOBUFS: the client stays in the backlog */
+        WSASetEvent(server->acceptable); /* somebody may still wait: look again */
     }
     return INVALID_SOCKET;
 }

@@ -135,6 +135,7 @@ struct board {
     atomic_llong all;         /* all calls together                                 */
     atomic_llong blocks;      /* blocks of memory that its own code holds           */
     atomic_int handles;       /* Windows: those that its own code holds             */
+    atomic_int early;         /* Windows: accept() had to say WSAEWOULDBLOCK        */
 };
 
 /** The name of a call, as it stands in the table. */

@@ -356,6 +356,16 @@ static void look_for_spinning(struct play *play, const struct baseline *baseline
         trouble(play, "%ld calls, and without a fault %ld", had->calls, baseline->calls);
 }
 
+/* By Wine 8, FD_ACCEPT can be recorded for a client that accept() has taken in the same moment; the
+ * next accept() then fails, which does not enable FD_ACCEPT anew, and later clients wait for ever.
+ * Only a program that calls accept() without having been told gets there. */
+static void look_for_early_calls(struct play *play, size_t fault_count)
+{
+    int early = atomic_load(&board->early);
+    if (fault_count == 0 && early > 0 && !is_in_trouble(play))
+        trouble(play, "accept() was called %d times while no event told of a client", early);
+}
+
 /* ---- start and stop -------------------------------------------------------------------------- */
 
 static int start(struct play *play)
@@ -451,6 +461,7 @@ int scenario_run(const struct subject *subject, const struct fault *faults, size
     the_others(&play);
     look_for_leaks(&play, baseline);
     look_for_spinning(&play, baseline);
+    look_for_early_calls(&play, fault_count);
     if (!baseline->known) /* now, and not when a step has closed, and is about to free */
         (void)holds_too_much(&play, baseline);
     stop(&play);

@@ -88,6 +88,11 @@ void shim_note_handle(int change)
         atomic_fetch_add(&board->handles, change);
 }
 
+void shim_note_early(void)
+{
+    atomic_fetch_add(&board->early, 1);
+}
+
 /* ---- operations ------------------------------------------------------------------------------ */
 
 /* Its call is CALLS when it is none of ours. */

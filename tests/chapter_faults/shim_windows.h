@@ -24,6 +24,9 @@
  *  of the step itself count, and because not every Wine has GetProcessHandleCount(). */
 void shim_note_handle(int change);
 
+/** accept() was called although no event had told of a client. */
+void shim_note_early(void);
+
 /**
  * An operation is lent to the kernel under its OVERLAPPED, from just before its submission (a
  * packet may come at any time) until it has come back.

@@ -106,8 +106,13 @@ OURS(int, closesocket, SOCKET);
 
 static SOCKET WSAAPI our_accept(SOCKET socket, struct sockaddr *addr, int *len)
 {
-    SOCKET made = shim_fails(WIN_ACCEPT) ? INVALID_SOCKET : REAL(accept)(socket, addr, len);
-    shim_note_handle(made != INVALID_SOCKET);
+    if (shim_fails(WIN_ACCEPT))
+        return INVALID_SOCKET;
+    SOCKET made = REAL(accept)(socket, addr, len);
+    if (made != INVALID_SOCKET)
+        shim_note_handle(1);
+    else if (WSAGetLastError() == WSAEWOULDBLOCK)
+        shim_note_early();
     return made;
 }
 

@@ -244,7 +244,9 @@ int evq_destroy(evq *q);
  * was called, or that a signal came; it may be 0 for one of these even if operations finish in the
  * same moment. Negative (an evq_error) only when the queue itself is broken. A time-out of 0 only
  * looks; EVQ_FOREVER has no end. Time-outs are in nanoseconds and rounded up to what the system
- * can.
+ * can. Whether the time is up is asked of evq_now(), not taken from a 0: on Linux a thread that has
+ * destroyed a queue over io_uring can find a later wait ended without any signal (liburing issue
+ * 504).
  *
  * Line 4, fair. Finished operations leave first in, first out. With some in hand this may return
  * without asking the kernel, at most EVQ_WAITS_IN_HAND times in a row: so a fast socket starves
