@@ -48,14 +48,15 @@ static void pipes_close(struct pipes *p)
     }
 }
 
-/** All are close-on-exec; dup2() makes the server's own copies, which are not. */
+/** All are close-on-exec; dup2() makes the server's own copies, which are not. 0, or an errno. */
 static int pipes_open(struct pipes *p)
 {
     memset(p->end, -1, sizeof p->end);
     for (int i = 0; i < PIPES; i++) {
         if (pipe(p->end[i]) != 0) {
+            int err = errno;
             pipes_close(p);
-            return -1;
+            return err;
         }
         (void)fcntl(p->end[i][READ_END], F_SETFD, FD_CLOEXEC);
         (void)fcntl(p->end[i][WRITE_END], F_SETFD, FD_CLOEXEC);
@@ -261,7 +262,7 @@ int spawn(struct spawned *p, const struct server_spec *spec, char *why, size_t w
 {
     struct pipes pipes;
     char **argv = complete_argv(spec);
-    int err = argv == NULL || pipes_open(&pipes) != 0 ? errno : 0;
+    int err = argv == NULL ? ENOMEM : pipes_open(&pipes);
     if (err == 0) {
         err = spawn_with(p, &pipes, spec, argv);
         if (err == 0) { /* these three are the caller's now, the other ends are closed below */

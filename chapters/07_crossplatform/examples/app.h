@@ -17,7 +17,10 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
+#define APP_NORETURN [[noreturn]]
 extern "C" {
+#else
+#define APP_NORETURN _Noreturn
 #endif
 
 enum { APP_STATUS_RUNTIME = 1, APP_STATUS_USAGE = 2 };
@@ -78,7 +81,7 @@ int app_totals(uint64_t clients, uint64_t bytes, uint64_t refused);
 void app_log(const struct app *app, const char *format, ...);
 
 /** The same, and the end, with status 1. */
-void app_die(const struct app *app, const char *format, ...);
+APP_NORETURN void app_die(const struct app *app, const char *format, ...);
 
 #ifdef __cplusplus
 }
