@@ -106,7 +106,7 @@ static bool flush_client(struct client *c)
     if (bug == bug_strlen && len > 0)
         len = strnlen(c->buf + c->at, len);
     if (bug == bug_cut && len > SHORT_SEND)
-        len = SHORT_SEND; /* as a kernel does that is short of room; on a busy machine none may be */
+        len = SHORT_SEND; /* as a kernel that is short of room: on a busy machine none may be */
     if (bug == bug_late && len < 100 && len > 0)
         nap(LATE_MS);
     int flags = bug == bug_sigpipe ? 0 : MSG_NOSIGNAL;
