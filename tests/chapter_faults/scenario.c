@@ -107,6 +107,13 @@ static int lines_in(const char *text)
     return lines;
 }
 
+/* strerror(0), here and on Windows: somebody asked errno, and it was not errno that had it. */
+static bool says_why(const char *text)
+{
+    return lines_in(text) == 1 && strstr(text, "Success") == NULL &&
+           strstr(text, "No error") == NULL;
+}
+
 /* A step that ends by itself has said why, in one line, and its status is 1. */
 static void judge_end(struct play *play, int status, bool served)
 {
@@ -114,7 +121,7 @@ static void judge_end(struct play *play, int status, bool served)
     if (status != 1)
         trouble(play, "it ended with %d%s, and said: %s", status, status > 128 ? " (a signal)" : "",
                 play->server.err);
-    else if (lines_in(play->server.err) != 1)
+    else if (!says_why(play->server.err))
         trouble(play, "it ended with 1, and did not say why in one line: %s", play->server.err);
     else
         play->report->outcome = served ? ENDS : NO_START;

@@ -55,6 +55,7 @@ static int stop_open(void)
     return console_stop_open(on_console_event, NULL);
 }
 
+#define cannot_start(c) wintcp_die(c, "cannot start", (int)GetLastError())
 #define net_start()     wintcp_start()
 #define net_listen(cli) wintcp_listen(cli)
 #define net_discard(fd) closesocket(fd)
@@ -72,6 +73,7 @@ static int stop_open(void)
     return sigaction(SIGINT, &action, NULL) < 0 ? -1 : sigaction(SIGTERM, &action, NULL);
 }
 
+#define cannot_start(c) (cli_log(c, "cannot start: %s", strerror(errno)), exit(1))
 #define net_start()     (void)0
 #define net_listen(cli) cli_listen(cli)
 #define net_discard(fd) close(fd)
@@ -291,10 +293,8 @@ int main(int argc, char **argv)
     loop.idle_ns = idle_s * 1000 * NS_PER_MS;
     loop.alive = 1;
     if (queue_open(&queue) < 0 || stop_open() < 0 ||
-        queue_attach(&queue, &loop.listener, net_listen(&cli), true) < 0) {
-        cli_log(&cli, "cannot start: %s", strerror(errno));
-        return 1;
-    }
+        queue_attach(&queue, &loop.listener, net_listen(&cli), true) < 0)
+        cannot_start(&cli);
     accept_next(&loop);
     loop_run(&loop);
     return totals_write() == 0 ? 0 : 1;
