@@ -13,6 +13,7 @@
 
 #include "harness/skip.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,30 +98,37 @@ static void a_right_server_in_python_holds_every_row(void **state)
     is_json();
 }
 
-/** A wrong server, the row that must go red, and the symptom. */
+/** A wrong server, the row that must go red, and the symptom, or the other one, where it depends on
+ *  timing: one that forgets is taken for one that keeps, until what it forgot is missed. */
 static const struct wrong {
-    const char *bug, *row, *symptom;
+    const char *bug, *row, *symptom, *or_this;
 } wrongs[] = {
-    {"dies_at_rst", "survives_rst", "SERVER_DIED"},
-    {"forgets_the_rest", "slow_reader_is_isolated", "UNBOUNDED_MEMORY"},
-    {"strings", "binary_safe", "WRONG_BYTES"},
-    {"one_at_a_time", "silent_peer_blocks_nobody", "NOT_SERVED"},
-    {"counts_wrong", "stops_cleanly", "BAD_WORDS"},
+    {"dies_at_rst", "survives_rst", "SERVER_DIED", "SERVER_DIED"},
+    {"forgets_the_rest", "slow_reader_is_isolated", "UNBOUNDED_MEMORY", "WRONG_BYTES"},
+    {"strings", "binary_safe", "WRONG_BYTES", "WRONG_BYTES"},
+    {"one_at_a_time", "silent_peer_blocks_nobody", "NOT_SERVED", "NOT_SERVED"},
+    {"counts_wrong", "stops_cleanly", "BAD_WORDS", "BAD_WORDS"},
 };
+
+static bool says_red(const char *row, const char *symptom)
+{
+    char expected[160];
+    (void)snprintf(expected, sizeof expected,
+                   "\"row\": \"%s\", \"verdict\": \"red\", \"symptom\": \"%s\"", row, symptom);
+    return strstr(text, expected) != NULL;
+}
 
 static void wrong_servers_in_python_are_red_in_their_rows(void **state)
 {
     (void)state;
     need_python();
     for (size_t i = 0; i < sizeof wrongs / sizeof wrongs[0]; i++) {
-        char expected[160];
         int status =
             say("'%s/check' --json --patience 1000 --row %s -- '%s' tests/servers/wrong.py %s",
                 folder, wrongs[i].row, python, wrongs[i].bug);
-        (void)snprintf(expected, sizeof expected,
-                       "\"row\": \"%s\", \"verdict\": \"red\", \"symptom\": \"%s\"", wrongs[i].row,
-                       wrongs[i].symptom);
-        mentions(expected);
+        if (!says_red(wrongs[i].row, wrongs[i].symptom) &&
+            !says_red(wrongs[i].row, wrongs[i].or_this))
+            fail_msg("%s is not red as it must be: %s", wrongs[i].bug, text);
         assert_int_equal(status, 1);
         is_json();
     }
