@@ -4,8 +4,8 @@
  * Each call that a step makes, each error of its man page, each of the first places where the call
  * is made: one run of the scenario (chapter_faults/scenario.h) for each. That is some thousands, so
  * `make test` runs as many as fit into FAULTS_SECONDS (60), first those at the first places of all
- * rows; FAULTS_SECONDS=0 is for all (`make faults`), and what comes of them is compared with the
- * page chapter_faults/README.md. What comes of some depends on the moment, so a part of the runs is
+ * rows; FAULTS_SECONDS=0 is for all (`make faults`), and they are compared with the page
+ * chapter_faults/README.md. What comes of some depends on the moment, so a part of the runs is
  * judged by table.c alone. With the argument "table" all are run, and that page is written. Words such as 04/2 choose steps. FAULTS_ONE
  * = "CALL NAME:ERROR:PLACE" repeats one run, and shows what the step said.
  *
