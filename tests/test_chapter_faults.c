@@ -6,8 +6,9 @@
  * `make test` runs as many as fit into FAULTS_SECONDS (60), first those at the first places of all
  * rows; FAULTS_SECONDS=0 is for all (`make faults`), and they are compared with the page
  * chapter_faults/README.md. What comes of some depends on the moment, so a part of the runs is
- * judged by table.c alone. With the argument "table" all are run, and that page is written. Words such as 04/2 choose steps. FAULTS_ONE
- * = "CALL NAME:ERROR:PLACE" repeats one run, and shows what the step said.
+ * judged by table.c alone. With the argument "table" all are run, and that page is written. Words
+ * such as 04/2 choose steps. FAULTS_ONE = "CALL NAME:ERROR:PLACE" repeats one run, and shows what
+ * the step said.
  *
  * Run it from the root of the repository. The builds of the steps are in the folder faulty/ beside
  * it. It needs a linker that has --wrap. Apple's has not: there this says so and skips. The Windows
