@@ -265,14 +265,12 @@ static long start_workers(struct server *server, struct worker *workers, long co
 
 static int server_open(struct server *server)
 {
-    server->epoll = epoll_create1(EPOLL_CLOEXEC);
-    server->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     server->all.previous = server->all.next = &server->all;
-    if ((errno = pthread_mutex_init(&server->lock, NULL)) != 0)
-        return -1;
-    if (server->epoll < 0 || server->stop_event < 0 ||
+    if ((errno = pthread_mutex_init(&server->lock, NULL)) != 0 ||
+        (server->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+        (server->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
         control(server, EPOLL_CTL_ADD, server->stop_event, EPOLLIN, &stop_mark) < 0)
-        return -1;
+        return -1; /* at once: a call that succeeds may change errno, too */
     server->listener = cli_listen(server->cli);
     if (nonblocking_set(server->listener) < 0)
         return -1;

@@ -17,14 +17,14 @@ int kq_open(void)
     return queue;
 }
 
-void kq_announce(void)
+int kq_announce(void)
 {
 #ifdef KQUEUE_EMULATED
     printf("kqueue: emulated over epoll\n");
 #else
     printf("kqueue: native\n");
 #endif
-    (void)fflush(stdout); /* the line before has gone the same way, and was checked */
+    return fflush(stdout) == 0 ? 0 : -1;
 }
 
 /* ---- struct kevent ---- */

@@ -272,16 +272,13 @@ static int server_open(struct server *server)
 {
     struct kevent watch_stop;
     int stop = stop_open();
-    server->queue = kq_open();
     server->all.previous = server->all.next = &server->all;
-    if ((errno = pthread_mutex_init(&server->lock, NULL)) != 0)
-        return -1;
     kq_set(&watch_stop, (uintptr_t)stop, EVFILT_READ, EV_ADD, 0, 0, &stop_mark);
-    if (stop < 0 || server->queue < 0 || apply(server, watch_stop) < 0)
-        return -1;
+    if (stop < 0 || (errno = pthread_mutex_init(&server->lock, NULL)) != 0 ||
+        (server->queue = kq_open()) < 0 || apply(server, watch_stop) < 0)
+        return -1; /* at once: a call that succeeds may change errno, too */
     server->listener = cli_listen(server->cli);
-    kq_announce();
-    if (nonblocking_set(server->listener) < 0)
+    if (kq_announce() < 0 || nonblocking_set(server->listener) < 0)
         return -1;
     return apply(server, listener_armed(server));
 }

@@ -145,11 +145,9 @@ static bool wake(void *arg)
 
 static void server_open(struct server *server)
 {
-    server->stop = WSACreateEvent();
-    server->acceptable = WSACreateEvent();
-    server->done = WSACreateEvent();
-    if (server->stop == WSA_INVALID_EVENT || server->acceptable == WSA_INVALID_EVENT ||
-        server->done == WSA_INVALID_EVENT)
+    if ((server->stop = WSACreateEvent()) == WSA_INVALID_EVENT ||
+        (server->acceptable = WSACreateEvent()) == WSA_INVALID_EVENT ||
+        (server->done = WSACreateEvent()) == WSA_INVALID_EVENT)
         wintcp_die(server->cli, "cannot start", WSAGetLastError());
     if (console_stop_open(wake, server) < 0)
         wintcp_die(server->cli, "cannot start", (int)GetLastError());

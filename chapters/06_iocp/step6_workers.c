@@ -219,18 +219,15 @@ static void stop_all(struct server *server, HANDLE *workers, long count)
     (void)CancelIoEx((HANDLE)server->listener, NULL); /* ERROR_NOT_FOUND: nothing is in flight */
     (void)conns_cancel_silent(UINT64_MAX);
     conns_drain();
-    bool woken = true;
     for (long i = 0; i < count; i++)
-        woken = PostQueuedCompletionStatus(server->port, 0, KEY_STOP, NULL) && woken;
-    if (!woken)
-        CloseHandle(server->port); /* no memory for a packet: that wakes all who wait, too */
+        while (!PostQueuedCompletionStatus(server->port, 0, KEY_STOP, NULL))
+            Sleep(WINTCP_REST_MS); /* no memory for a packet: it passes, now that all have left */
     for (long i = 0; i < count; i++) {
         (void)WaitForSingleObject(workers[i], INFINITE);
         CloseHandle(workers[i]);
     }
     closesocket(server->listener);
-    if (woken)
-        CloseHandle(server->port);
+    CloseHandle(server->port);
 }
 
 /* In the thread of the console handler. */
@@ -246,9 +243,10 @@ static bool wake(void *arg)
 static void server_open(struct server *server, long concurrency)
 {
     server->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, (DWORD)concurrency);
+    if (server->port == NULL)
+        wintcp_die(server->cli, "cannot start", (int)GetLastError());
     server->attention = CreateEventA(NULL, FALSE, FALSE, NULL); /* one wait resets it */
-    if (server->port == NULL || server->attention == NULL || conns_start() < 0 ||
-        console_stop_open(wake, server) < 0)
+    if (server->attention == NULL || conns_start() < 0 || console_stop_open(wake, server) < 0)
         wintcp_die(server->cli, "cannot start", (int)GetLastError());
     server->listener = wintcp_listen(server->cli);
     if (acceptex_open(server->listener) < 0 ||

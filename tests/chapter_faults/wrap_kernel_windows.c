@@ -132,9 +132,10 @@ static uintptr_t our__beginthreadex(void *security, unsigned stack, _beginthread
 {
     struct verdict verdict = shim_judge(WIN_THREAD);
     uintptr_t made = 0;
-    if (verdict.hit)
+    if (verdict.hit) { /* it sets both (Microsoft, "_beginthreadex") */
         errno = verdict.err;
-    else
+        _doserrno = verdict.err == EACCES ? ERROR_ACCESS_DENIED : ERROR_NOT_ENOUGH_MEMORY;
+    } else
         made = REAL(_beginthreadex)(security, stack, run, arg, flags, id);
     shim_note_handle(made != 0);
     return made;

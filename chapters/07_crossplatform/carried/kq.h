@@ -71,8 +71,10 @@ const struct timespec *kq_timeout(int64_t ns, struct timespec *room);
 /**
  * Prints one line, flushed: "kqueue: native", or "kqueue: emulated over epoll". It is the second
  * line of every program here, right behind "listening on ...".
+ *
+ * @return 0, or -1 with errno: ENOSPC, EPIPE, ...
  */
-void kq_announce(void);
+int kq_announce(void);
 
 /** An event that the program makes itself: EVFILT_USER, or a pipe where that is absent. */
 struct kq_user {

@@ -27,7 +27,7 @@
 #if defined __linux__ && !defined MINI_KQUEUE
 #include <sys/epoll.h>
 #define engine_fd_open()  epoll_create1(EPOLL_CLOEXEC)
-#define engine_announce() (void)0
+#define engine_announce() 0
 #else
 #include "kq.h"
 #define engine_fd_open  kq_open
@@ -148,8 +148,8 @@ static int engine_open(struct queue *queue)
 static int engine_attach(struct sock *sock)
 {
     sock->ready[READING] = sock->ready[WRITING] = true; /* nobody knows yet: it is tried */
-    if (sock->listens)
-        engine_announce(); /* the second line that the server prints */
+    if (sock->listens && engine_announce() < 0)         /* the second line that the server prints */
+        return -1;
     return nonblocking_set(sock->fd) < 0 ? -1 : watch(sock->queue, sock->fd, sock);
 }
 //! [open]
