@@ -26,7 +26,8 @@ import pagelib
 # The book's own pages in the order in which one reads them. One that is not named here stands behind them.
 BOOK = ['docs/timelines.md', 'docs/queues_side_by_side.md', 'docs/which_one.md', 'docs/inside_the_kernel.md',
         'docs/c10k_to_c10m.md', 'docs/myths.md', 'docs/claims.md', 'docs/how_the_tests_were_made.md',
-        'tests/zoo/README.md', 'docs/glossary.md', 'docs/read_on.md', 'docs/teaching.md', 'bench/README.md']
+        'tests/zoo/README.md', 'tests/chapter_faults/README.md', 'docs/glossary.md', 'docs/read_on.md',
+        'docs/teaching.md', 'bench/README.md']
 TEACHING, SLIDES = 'docs/teaching.md', 'docs/slides'  # the slides are a part of that page
 CODE_LANGUAGES = {'c', 'cpp', 'h'}
 HEADER = re.compile(r'^(chapters/[^/]+/(windows/|evq/include/)?[^/]+|tests/harness/[^/]+|tests/contract/contract)\.h$')
@@ -68,7 +69,7 @@ class Site:
         self.top, self.out = top, out
         self.files = set(pagelib.own_files(top))
         self.pages = [f for f in sorted(self.files) if f.endswith('.md')
-                      and (f == 'tests/zoo/README.md' or not f.startswith(('.github/', 'tests/')))]
+                      and (f in BOOK or not f.startswith(('.github/', 'tests/')))]
         self.headers = [f for f in sorted(self.files) if HEADER.match(f)]
         self.listings, self.images = {}, {}
         self.diffs = docs_diffs.all_diffs(top)

@@ -93,7 +93,7 @@ static const char essay[] =
     "# The steps on a kernel that fails\n"
     "\n"
     "Made by `make fault-table`, on Linux; nothing here is typed by hand. `make faults` runs it\n"
-    "all again and compares, `make test` a part of it.\n"
+    "all again and compares; `make test` runs a part, and judges by [table.c](table.c) alone.\n"
     "\n"
     "Each call that a step makes fails once, with each error of its man page, at each of the\n"
     "first places where it is made: the linker gives it to us ([wrap_posix.c](wrap_posix.c)).\n"
