@@ -97,6 +97,38 @@ static void ten_thousand_clients_are_served(void **state)
     free(c);
 }
 
+/* ---- leaving --------------------------------------------------------------------------------- */
+
+static void leaves(struct client *c)
+{
+    assert_int_equal(client_shut_writing(c), 0);
+    assert_int_equal(client_expect_end(c, soon()), CLIENT_OK);
+    client_close(c);
+}
+
+/* The last one moves to the place of the one who leaves, and must know of it: else it is taken out
+ * of another place when it leaves itself, and at the end somebody is freed twice. */
+static void who_has_moved_to_a_free_place_leaves_from_there(void **state)
+{
+    static const char *const steps[] = {"step1_level_triggered", "step2_edge_triggered",
+                                        "step3_oneshot_workers", "step4_epoll_per_thread"};
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct client c[3];
+        start(steps[i], NULL, NULL);
+        for (int who = 0; who < 3; who++) {
+            c[who] = (struct client){.fd = -1, .seed = (uint32_t)who};
+            assert_int_equal(client_connect(&c[who], &server, soon()), CLIENT_OK);
+            assert_int_equal(client_ping(&c[who], 1, soon(), NULL), CLIENT_OK);
+        }
+        leaves(&c[0]);
+        leaves(&c[2]);
+        assert_int_equal(client_ping(&c[1], 1, soon(), NULL), CLIENT_OK);
+        stop();
+        client_abort(&c[1]);
+    }
+}
+
 /* ---- a port that is taken -------------------------------------------------------------------- */
 
 static int listen_without_reuseport(char *port, size_t len)
@@ -229,6 +261,7 @@ int main(void)
 #define TEST(test) cmocka_unit_test_teardown(test, kill_server)
     const struct CMUnitTest tests[] = {
         TEST(ten_thousand_clients_are_served),
+        TEST(who_has_moved_to_a_free_place_leaves_from_there),
         TEST(an_epoll_per_thread_refuses_a_port_whose_listener_does_not_share),
         TEST(a_busy_worker_blocks_no_other_client),
         TEST(sixty_four_sleeping_workers_stop_at_once),
