@@ -176,7 +176,7 @@ const struct row table[] = {
     ROW(CALL_SHUTDOWN, ENOTCONN, UNSEEN),
     ROW(CALL_SHUTDOWN, ENOBUFS, UNSEEN),
     ROW(CALL_EPOLL_MOD, ENOMEM, REFUSED),
-    ROW(CALL_KEVENT_CHANGE, ENOMEM, ONE_LOST | UNSEEN), /* the listener is asked once more */
+    ROW(CALL_KEVENT_CHANGE, ENOMEM, ONE_LOST),
     ROW_AFTER(CALL_CLOSE, EIO, UNSEEN),
 
     /* Waiting. */

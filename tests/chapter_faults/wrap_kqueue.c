@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <sys/types.h>
 #include <sys/event.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
 #ifdef __NetBSD__
@@ -94,11 +95,20 @@ static int with_an_error(int kq, const struct kevent *changes, kq_count n, struc
     return result + 1;
 }
 
+/* Its knote was made when the step started: to switch it on again takes no memory. */
+static bool is_of_a_listener(const struct kevent *change)
+{
+    int listens = 0;
+    socklen_t len = sizeof listens;
+    return getsockopt((int)change->ident, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 &&
+           listens != 0;
+}
+
 static int wait_for_events(int kq, const struct kevent *changes, kq_count n, struct kevent *events,
                            kq_count room, const struct timespec *timeout)
 {
     struct verdict verdict = {.hit = false};
-    if (n > 0 && (changes->flags & EV_ADD) != 0)
+    if (n > 0 && (changes->flags & EV_ADD) != 0 && !is_of_a_listener(changes))
         verdict = shim_judge(CALL_KEVENT_CHANGE);
     if (verdict.hit)
         return with_an_error(kq, changes, n, events, room, verdict.err);
