@@ -95,13 +95,14 @@ static void run(const struct plan *plan, const struct row *row, int nth, struct 
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-/* The first recv has bytes to lose. A later one may be that which would have found the end, and
- * then nobody misses the client: which one it is depends on how fast everybody was. */
+/* The first recv has bytes to lose, and the first change of a knote a client that still talks. A
+ * later one may be that which would have found the end, and then nobody misses the client: which
+ * one it is depends on how fast everybody was. */
 static int may_come_of(size_t row, int nth)
 {
     enum call call = table[row].call;
-    bool receives =
-        call == CALL_RECV || call == WIN_RECV || call == WIN_RECV_SUBMIT || call == WIN_RECV_ENDS;
+    bool receives = call == CALL_RECV || call == CALL_KEVENT_CHANGE || call == WIN_RECV ||
+                    call == WIN_RECV_SUBMIT || call == WIN_RECV_ENDS;
     bool late = receives && nth > 0 && (table[row].may & ONE_LOST) != 0;
     return table[row].may | (late ? UNSEEN : 0);
 }
