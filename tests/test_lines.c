@@ -3,7 +3,7 @@
  * cannot judge it; here are the contract's questions again, asked in lines.
  *
  * STEPS_BUILD says which build of it: "build", or a variant. Run it from the root of the
- * repository.
+ * repository. One test asks lines.c itself: from outside nobody sees how much room its buffers have.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,15 +12,20 @@
 
 #include <cmocka.h>
 
+#include "lines.h"
+
 #include "harness/client.h"
 #include "harness/clock.h"
 #include "harness/process.h"
 #include "harness/skip.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { PATIENCE_MS = 5000, LONGEST = 1024 };
 
@@ -330,6 +335,98 @@ static void idle_clients_cost_nothing(void **state)
         client_close(&c[i]);
 }
 
+/* ---- Room for answers ------------------------------------------------------------------------ */
+
+/* One client of lines.c, and its peer, who does not read: the kernel takes no answer any more. */
+struct blocked {
+    struct lines lines;
+    int peer;
+    size_t in_kernel; /* bytes that the kernel had taken before */
+};
+
+static void set_nonblocking(int fd)
+{
+    assert_int_not_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK), -1);
+}
+
+static void block(struct blocked *b)
+{
+    static const char zeros[4096];
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    set_nonblocking(pair[0]);
+    set_nonblocking(pair[1]);
+    *b = (struct blocked){.peer = pair[1]};
+    lines_init(&b->lines, pair[0]);
+    for (size_t len = sizeof zeros; len > 0; len = len > 1 ? 1 : 0) /* the last room byte by byte */
+        for (ssize_t n; (n = send(pair[0], zeros, len, 0)) > 0;)
+            b->in_kernel += (size_t)n;
+}
+
+/* The peer says a line of that many bytes, its newline among them. */
+static void peer_says_a_line(struct blocked *b, size_t whole)
+{
+    char line[LONGEST + 2];
+    assert_in_range(whole, 1, sizeof line);
+    memset(line, 'x', whole);
+    line[whole - 1] = '\n';
+    assert_int_equal(send(b->peer, line, whole, 0), (ssize_t)whole);
+    assert_true(lines_turn(&b->lines));
+}
+
+static size_t answers_waiting(const struct blocked *b)
+{
+    return b->lines.out.end - b->lines.out.start;
+}
+
+/* Answers wait until only so much room is left for more. */
+static void leave_room(struct blocked *b, size_t room)
+{
+    for (size_t left; (left = LINES_OUT_SIZE - room - answers_waiting(b)) > 0;)
+        peer_says_a_line(b, left < LONGEST ? left : LONGEST);
+}
+
+/* What the peer hears, once it reads: `len` bytes of answers, of which the last ones are `last`. */
+static void peer_hears(struct blocked *b, size_t len, const char *last, size_t last_len)
+{
+    static char buf[1024 * 1024 + 2 * LINES_OUT_SIZE];
+    size_t have = 0, expected = b->in_kernel + len;
+    assert_true(expected < sizeof buf);
+    for (int64_t end_ns = soon(); have < expected && deadline_left_ms(end_ns) > 0;) {
+        ssize_t n = recv(b->peer, buf + have, sizeof buf - have, 0);
+        have += n > 0 ? (size_t)n : 0;
+        (void)lines_turn(&b->lines);
+    }
+    assert_int_equal(have, expected);
+    assert_memory_equal(buf + have - last_len, last, last_len);
+}
+
+static void an_answer_waits_until_there_is_room_for_its_newline_too(void **state)
+{
+    (void)state;
+    static const size_t texts[] = {0, 1, 2, 7, LONGEST - 1, LONGEST, LONGEST + 1};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        size_t line = texts[i] + 1, answer = line;
+        char expected[LONGEST + 1];
+        memset(expected, 'X', texts[i] <= LONGEST ? texts[i] : 0);
+        if (texts[i] <= LONGEST)
+            expected[texts[i]] = '\n';
+        else
+            memcpy(expected, refusal, answer = sizeof refusal - 1);
+        for (size_t room = answer - 1; room <= answer + 1; room++) {
+            struct blocked b;
+            block(&b);
+            leave_room(&b, room);
+            peer_says_a_line(&b, line);
+            size_t now = LINES_OUT_SIZE - room + (room >= answer ? answer : 0);
+            assert_int_equal(answers_waiting(&b), now);
+            peer_hears(&b, LINES_OUT_SIZE - room + answer, expected, answer);
+            lines_close(&b.lines);
+            close(b.peer);
+        }
+    }
+}
+
 /* ---- Idle time-outs -------------------------------------------------------------------------- */
 
 static int start_with_a_time_out(void **state)
@@ -375,6 +472,7 @@ int main(void)
         LINES_TEST(a_reset_costs_that_client_only),
         LINES_TEST(a_crowd_is_served),
         LINES_TEST(idle_clients_cost_nothing),
+        cmocka_unit_test(an_answer_waits_until_there_is_room_for_its_newline_too),
         cmocka_unit_test_setup_teardown(a_silent_client_is_closed_and_a_chatty_one_is_not,
                                         start_with_a_time_out, stop_server),
     };
