@@ -22,7 +22,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SHORT_ONE, LONG_ONE, SLOW_ONE, SILENT_ONE, LATE_ONE, LATER_ONE, PEERS };
+enum { SHORT_ONE, LONG_ONE, SLOW_ONE, SILENT_ONE, LATE_ONE, LATER_ONE, FIRST_OF_MORE };
+enum { PEERS = FIRST_OF_MORE + MORE_MAX };
 enum { SHORT_LEN = 100, LINE_LEN = 50, SLOW_BUFFER = 4096 };
 enum { WINDOW_MS = 3, WINDOWS_WINDOW_MS = 30, WINDOWS_START_MS = 20000 };
 enum { PATIENCE_MS_HERE = 3000, LOOK_MS = 1, CALLS_IN_WINDOW = 100 };
@@ -302,7 +303,7 @@ static void one_more(struct play *play, int who)
 }
 
 /* The silent one would keep everybody else from a server that serves one at a time. */
-static void the_others(struct play *play)
+static void the_others(struct play *play, int more)
 {
     if (!play->in_a_row) {
         connect_peer(play, SILENT_ONE);
@@ -311,6 +312,8 @@ static void the_others(struct play *play)
     one_more(play, LATE_ONE);
     if (play->peers[LATE_ONE].lost)
         one_more(play, LATER_ONE);
+    for (int i = 0; i < more; i++)
+        one_more(play, FIRST_OF_MORE + i);
     if (play->in_a_row) {
         connect_peer(play, SILENT_ONE);
         ping(play, SILENT_ONE);
@@ -445,7 +448,8 @@ static void clean_up(struct play *play)
 }
 
 int scenario_run(const struct subject *subject, const struct fault *faults, size_t fault_count,
-                 size_t bytes, const struct baseline *baseline, struct report *report)
+                 const struct script *script, const struct baseline *baseline,
+                 struct report *report)
 {
     static const struct baseline unknown;
     static struct play play; /* static: large, and one after the other */
@@ -462,10 +466,10 @@ int scenario_run(const struct subject *subject, const struct fault *faults, size
     if (start(&play) < 0)
         return -1;
     if (play.in_a_row)
-        three_in_a_row(&play, bytes);
+        three_in_a_row(&play, script->bytes);
     else
-        three_at_once(&play, bytes);
-    the_others(&play);
+        three_at_once(&play, script->bytes);
+    the_others(&play, script->more);
     look_for_leaks(&play, baseline);
     look_for_spinning(&play, baseline);
     look_for_early_calls(&play, fault_count);

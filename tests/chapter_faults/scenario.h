@@ -5,7 +5,8 @@
  *     three    one client with a short message, one with a long one, one who sends and does not
  *              read for a while; all at once, or, where a step serves one, one after the other
  *     leave    each shuts its writing side down, has the rest of its bytes, and sees the end
- *     one more is served, whatever has happened before, while a fifth one is there and silent
+ *     one more is served, whatever has happened before, while a fifth one is there and silent;
+ *              and then as many as the script wants, one after the other
  *     look     what the step holds now: descriptors, memory, calls while nobody says anything
  *     stop     SIGTERM, to a Windows program Ctrl-C: status 0 and the totals
  *
@@ -45,12 +46,17 @@ struct report {
     struct baseline had; /* as of this run                                              */
 };
 
-/** `bytes`: of the long messages. Few of them when every call moves but one. */
-enum { MANY_BYTES = 60000, FEW_BYTES = 600 };
+/** How much of it there is. */
+struct script {
+    size_t bytes; /* of the long messages; few of them when every call moves but one */
+    int more;     /* clients at the end, MORE_MAX at most                            */
+};
+enum { MANY_BYTES = 60000, FEW_BYTES = 600, MORE_MAX = 24 };
 
 /** Plays it once. Without faults, it fills in the baseline. 0, or -1: nothing can be started. */
 int scenario_run(const struct subject *subject, const struct fault *faults, size_t fault_count,
-                 size_t bytes, const struct baseline *baseline, struct report *report);
+                 const struct script *script, const struct baseline *baseline,
+                 struct report *report);
 
 /** Makes the board; to be called once, and at the end. 0, or -1 with errno. */
 int scenario_open(void);
