@@ -61,7 +61,7 @@ int close_queue(void **state)
     queue = NULL;
     while (kept_count > 0)
         if (kept[--kept_count] != EVQ_NO_FD)
-            evq_tcp_close(kept[kept_count]);
+            peer_drop(kept[kept_count]);
     return 0;
 }
 

@@ -175,6 +175,14 @@ static void sock_open(struct model_sock *s)
         COMPLAIN("attach failed");
 }
 
+/* By a reset: thousands of ends in good order would leave thousands of ports in TIME_WAIT, and the
+ * machine without a free one for the next run. */
+static void peer_leaves(struct model_sock *s)
+{
+    if (!s->peer_reset)
+        peer_reset(s->peer);
+}
+
 static void peer_takes(struct model_sock *s, size_t most)
 {
     while (most > 0 && s->log_len < LOG_ROOM) {
@@ -302,8 +310,7 @@ static void check_close(struct model_sock *s)
     if (system_is_open(s->sock.fd) && peer_port_of(s->sock.fd) == peer_port_of(s->peer))
         COMPLAIN("the descriptor is open");
     peer_check(s, false);
-    if (!s->peer_reset)
-        peer_close(s->peer);
+    peer_leaves(s);
     sock_open(s);
 }
 
@@ -541,8 +548,7 @@ static void program_clean_up(void)
     if (clock_now_ns() >= deadline_ns)
         COMPLAIN("something is left in the queue");
     for (int i = 0; i < SOCKS; i++)
-        if (!socks[i].peer_reset)
-            peer_close(socks[i].peer);
+        peer_leaves(&socks[i]);
 }
 
 /* True if the program fails; then `complaint` says why. */

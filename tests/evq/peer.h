@@ -73,6 +73,10 @@ void peer_close(evq_fd fd);
 /** Closes with a reset (SO_LINGER, 0 seconds). */
 void peer_reset(evq_fd fd);
 
+/** Closes whatever it is; a connection with a reset where it can, so that no port stays in
+ *  TIME_WAIT: the tests make thousands. */
+void peer_drop(evq_fd fd);
+
 /** A small receive or send buffer, so that little goes a long way. */
 void peer_small_receive_buffer(evq_fd fd);
 void peer_small_send_buffer(evq_fd fd);

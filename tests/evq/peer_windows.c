@@ -206,6 +206,13 @@ void peer_reset(evq_fd fd)
     peer_close(fd);
 }
 
+void peer_drop(evq_fd fd)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, (const char *)&at_once, sizeof at_once);
+    evq_tcp_close(fd);
+}
+
 static void fd__set_buffer(SOCKET fd, int which)
 {
     const int size = SMALL_BUFFER;

@@ -575,6 +575,14 @@ static void end_stream(struct stream *stream)
     stream->open = false;
 }
 
+/* The end of a connection in good order keeps its port in TIME_WAIT for a minute; and the runs are
+ * thousands. */
+static void leave_by_a_reset(int fd)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)__real_setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 static void end_sockets(void)
 {
     static evq_op *close_ops[SOCKS];
@@ -583,6 +591,8 @@ static void end_sockets(void)
         if (!attached[i])
             continue;
         fds[i] = socks[i].fd;
+        if (i == SERVER) /* of the CLIENT the library asks whether it lingers */
+            leave_by_a_reset(fds[i]);
         close_ops[i] = new_op("close");
         evq_close(&socks[i], close_ops[i]);
     }
