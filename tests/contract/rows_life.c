@@ -46,6 +46,17 @@ static bool one_served(struct contract_run *run, struct client *c)
     return connects(run, &c[0]) && pings(run, &c[0]);
 }
 
+/* A server that keeps its clients in an array moves the last one to the place of the first: it must
+ * be found there when it leaves itself, or somebody is ended twice now. */
+static bool the_middle_one_left(struct contract_run *run, struct client *c)
+{
+    bool ok = three_silent(run, c) && pings(run, &c[0]) && shuts_writing(run, &c[0]) &&
+              sees_the_end(run, &c[0]);
+    client_close(&c[0]);
+    client_close(&c[2]); /* its end is not awaited: it may be waiting to be accepted */
+    return ok && pings(run, &c[1]) && pings(run, &c[1]);
+}
+
 static bool one_flooding(struct contract_run *run, struct client *c)
 {
     return connects(run, &c[0]) && floods(run, &c[0], STALL_MIB * MIB);
@@ -79,6 +90,8 @@ static const struct moment moments[] = {
     {"twice, right after its first line", nobody, 2, false, true, false},
     {"with three silent clients", three_silent, 2, false, false, false},
     {"with one client that has been served", one_served, 2, false, false, false},
+    {"with the second of three clients, when the others had left", the_middle_one_left, 2, false,
+     false, false},
     {"with a client that sends and never reads", one_flooding, 1, false, false, false},
     {"with a half-closed client that does not read", one_half_closed, 1, false, false, false},
     {"with data waiting, all in one moment", one_with_data_waiting, 3, true, false, false},
