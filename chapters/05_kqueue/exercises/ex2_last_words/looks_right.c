@@ -245,12 +245,10 @@ static void loop_round(struct loop *loop)
 static int loop_open(struct loop *loop)
 {
     int stop = stop_open();
-    loop->queue = kq_open();
-    if (stop < 0 || loop->queue < 0 || control(loop, stop, EV_ADD, &stop_mark) < 0)
+    if (stop < 0 || (loop->queue = kq_open()) < 0 || control(loop, stop, EV_ADD, &stop_mark) < 0)
         return -1;
     loop->listener = cli_listen(loop->cli);
-    kq_announce();
-    if (nonblocking_set(loop->listener) < 0)
+    if (kq_announce() < 0 || nonblocking_set(loop->listener) < 0)
         return -1;
     return control(loop, loop->listener, EV_ADD, &listener_mark);
 }

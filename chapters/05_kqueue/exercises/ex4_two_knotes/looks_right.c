@@ -212,12 +212,10 @@ static void loop_round(struct loop *loop)
 static int loop_open(struct loop *loop)
 {
     int stop = stop_open();
-    loop->queue = kq_open();
-    if (stop < 0 || loop->queue < 0 || watch_now(loop, stop, 0, &stop_mark) < 0)
+    if (stop < 0 || (loop->queue = kq_open()) < 0 || watch_now(loop, stop, 0, &stop_mark) < 0)
         return -1;
     loop->listener = cli_listen(loop->cli);
-    kq_announce();
-    if (nonblocking_set(loop->listener) < 0)
+    if (kq_announce() < 0 || nonblocking_set(loop->listener) < 0)
         return -1;
     return watch_now(loop, loop->listener, EV_CLEAR, &listener_mark);
 }
