@@ -66,6 +66,37 @@ static void a_unix_socket_connects_and_carries_bytes(void **state)
     assert_memory_equal(got, "abc", 3);
 }
 
+/* No event tells of that connect: it is over when connect() returns. So whoever waits for it must be
+ * let go at once, and what the system had said of the socket before counts no more. */
+static void a_connect_that_is_over_at_once_lets_both_directions_go(void **state)
+{
+    char up[8], down[8];
+    (void)state;
+    open_local_listener();
+    attach(&client, open_socket());
+    expect_nothing_now(); /* the events of a socket without a peer have been taken */
+    evq_connect(&client, &ops[0], (const struct sockaddr *)&name, sizeof name);
+    evq_recv(&client, &ops[1], down, sizeof down);
+    take_with(&ops[0], EVQ_OK);
+    remove_name();
+    evq_send(&client, &ops[2], "abc", 3);
+    take_with(&ops[2], EVQ_OK);
+    evq_accept(&listener, &ops[3]);
+    take_with(&ops[3], EVQ_OK);
+    attach(&server, ops[3].accepted);
+    evq_recv(&server, &ops[4], up, sizeof up);
+    take_with(&ops[4], EVQ_OK);
+    assert_int_equal(ops[4].nbytes, 3);
+    assert_memory_equal(up, "abc", 3);
+    evq_send(&server, &ops[5], "de", 2);
+    for (int i = 0; i < 2; i++)
+        (void)take_any();
+    assert_int_equal(ops[5].err, EVQ_OK);
+    assert_int_equal(ops[1].err, EVQ_OK);
+    assert_int_equal(ops[1].nbytes, 2);
+    assert_memory_equal(down, "de", 2);
+}
+
 static void a_unix_socket_has_no_port(void **state)
 {
     uint16_t port = 7;
@@ -91,6 +122,7 @@ int run_locals(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_unix_socket_connects_and_carries_bytes),
+        TEST(a_connect_that_is_over_at_once_lets_both_directions_go),
         TEST(a_unix_socket_has_no_port),
         TEST(a_name_where_no_socket_is_refuses),
     };
