@@ -267,6 +267,27 @@ static void where_the_system_tells_what_is_left_no_call_is_in_vain(void **state)
     assert_int_equal(byte[BYTES], '6');
 }
 
+/* A read that comes back with less than it asked for has taken all there was: the next one waits for
+ * an event. */
+static void after_a_short_read_no_call_is_in_vain(void **state)
+{
+    evq_sock *s;
+    int peer = hand_tcp_pair(&s);
+    char bytes[8];
+    (void)state;
+    if (strcmp(backend, "epoll") != 0 && strcmp(backend, "poll") != 0)
+        skip_because("kqueue is asked until EAGAIN, and a ring makes its calls itself");
+    evq_recv(s, &ops[0], bytes, sizeof bytes); /* there is nothing yet: by an event */
+    assert_int_equal(__real_send(peer, "12", 2, 0), 2);
+    hand_take_with(&ops[0], EVQ_OK);
+    assert_int_equal(ops[0].nbytes, 2);
+    int calls = faults_count(CALL_RECV);
+    evq_recv(s, &ops[1], bytes, sizeof bytes);
+    assert_int_equal(faults_count(CALL_RECV), calls);
+    assert_int_equal(__real_send(peer, "3", 1, 0), 1);
+    hand_take_with(&ops[1], EVQ_OK);
+}
+
 /* ---- attach ---------------------------------------------------------------------------------- */
 
 /* Only poll needs memory for its sockets: two arrays that grow. Elsewhere nothing is to fail. */
@@ -331,6 +352,7 @@ int run_bounds(void)
         TEST(a_submit_does_not_try_for_ever),
         TEST(a_look_does_not_try_for_ever),
         TEST(where_the_system_tells_what_is_left_no_call_is_in_vain),
+        TEST(after_a_short_read_no_call_is_in_vain),
         TEST(an_attach_does_not_try_for_ever),
         TEST(a_kind_of_socket_that_cannot_listen_is_attached),
         TEST(recv_asks_for_no_more_than_its_limit),
