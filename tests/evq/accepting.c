@@ -179,6 +179,12 @@ static void accept_on_what_does_not_listen_is_invalid(void **state)
     open_pair(&s, &peer);
     evq_accept(&s, &ops[0]);
     take_with(&ops[0], EVQ_EINVAL);
+    evq_recv(&s, &ops[1], bytes, 1);
+    expect_nothing_now();
+    assert_int_equal(evq_cancel(queue, &ops[1]), EVQ_OK);
+    take_with(&ops[1], EVQ_ECANCELED);
+    evq_accept(&s, &ops[2]); /* nor does it wait for what will never come */
+    take_with(&ops[2], EVQ_EINVAL);
 }
 
 static void a_listener_can_do_nothing_but_accept(void **state)

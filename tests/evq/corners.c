@@ -48,12 +48,25 @@ static void urgent_data_alone_finishes_no_recv(void **state)
     assert_int_equal(bytes[0], 'd');
 }
 
+static void urgent_data_alone_finishes_no_readable(void **state)
+{
+    (void)state;
+    open_pair(&s, &peer);
+    evq_readable(&s, &ops[0]);
+    expect_nothing_now();
+    peer_put_urgent(peer, 'X');
+    expect_nothing_for(20);
+    peer_put(peer, "d", 1);
+    take_with(&ops[0], EVQ_OK);
+}
+
 int run_corners(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_wait_without_an_end_ends_when_data_comes),
         TEST(a_wait_without_an_end_ends_at_a_timer),
         TEST(urgent_data_alone_finishes_no_recv),
+        TEST(urgent_data_alone_finishes_no_readable),
     };
     return RUN("corners", tests);
 }

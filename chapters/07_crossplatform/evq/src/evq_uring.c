@@ -363,6 +363,21 @@ static enum evq_progress result__sent(evq_op *op, size_t n)
     return op->nbytes < op->priv.arg.out.len ? result__again(op, false) : EVQ_FINISHED;
 }
 
+/* What woke the request is no state: bytes and urgent data wake it in one way, so urgent data alone
+ * ends a wait for POLLIN (liburing issue 100: 195 comes of it). So the state is looked at. */
+static enum evq_progress result__readable(evq_op *op)
+{
+    struct pollfd look = {.fd = op->sock->fd, .events = POLLIN};
+    int n = poll(&look, 1, 0);
+    if (n == 0 || (n < 0 && errno == EINTR))
+        return result__again(op, false);
+    if (n > 0)
+        op->sock->priv.ready[EVQ_IN] = true;
+    else
+        evq_op_fail(op, errno); /* ENOMEM */
+    return EVQ_FINISHED;
+}
+
 static enum evq_progress result__of(evq_op *op, int res, unsigned flags)
 {
     if (op->kind == EVQ_CONNECT && res != -ECANCELED)
@@ -382,8 +397,7 @@ static enum evq_progress result__of(evq_op *op, int res, unsigned flags)
     case EVQ_SEND:
         return result__sent(op, (size_t)res);
     default: /* EVQ_READABLE: which of the events it was, the recv will tell */
-        op->sock->priv.ready[EVQ_IN] = true;
-        return EVQ_FINISHED;
+        return result__readable(op);
     }
 }
 
