@@ -52,6 +52,9 @@ static void urgent_data_alone_finishes_no_readable(void **state)
 {
     (void)state;
     open_pair(&s, &peer);
+    if (strcmp(backend, "iocp") == 0 && system_emulates(backend) != NULL)
+        skip_because("emulated %s: there a receive of 0 bytes ends whatever has come",
+                     system_emulates(backend));
     evq_readable(&s, &ops[0]);
     expect_nothing_now();
     peer_put_urgent(peer, 'X');
