@@ -46,6 +46,25 @@ static void connect_succeeds_and_the_stream_works(void **state)
     take_with(&ops[3], EVQ_OK);
 }
 
+/* A send on a socket that is not connected fails; where it is not known at once, the connect waits
+ * behind it, and is cancelled before it has begun. What waits for the connect must hear of that. */
+static void a_recv_behind_a_cancelled_connect_is_not_forgotten(void **state)
+{
+    (void)state;
+    open_both();
+    evq_send(&s, &ops[0], "x", 1);
+    begin_connect(&ops[1]);
+    evq_recv(&s, &ops[2], bytes, 1);
+    (void)evq_cancel(queue, &ops[1]);
+    for (int i = 0; i < 3; i++)
+        (void)take_any();
+    if (ops[1].err == EVQ_OK)
+        skip_because("this system had connected it already");
+    assert_int_not_equal(ops[0].err, EVQ_OK);
+    assert_int_equal(ops[1].err, EVQ_ECANCELED);
+    assert_int_equal(ops[2].err, EVQ_ENOTCONN);
+}
+
 static void a_connect_is_refused(void **state)
 {
     (void)state;
@@ -233,6 +252,7 @@ int run_connecting(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(connect_succeeds_and_the_stream_works),
+        TEST(a_recv_behind_a_cancelled_connect_is_not_forgotten),
         TEST(a_connect_is_refused),
         TEST(readiness_before_the_connect_is_forgotten),
         TEST(readable_does_not_take_the_readiness_before_the_connect_for_data),

@@ -5,6 +5,7 @@
 #include "evq_case.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/un.h>
@@ -97,6 +98,50 @@ static void a_connect_that_is_over_at_once_lets_both_directions_go(void **state)
     assert_memory_equal(down, "de", 2);
 }
 
+/* Where the system does not tell how many bytes are left, that number stays unknown. */
+static void bytes_that_are_read_one_by_one_leave_none_behind(void **state)
+{
+    enum { BYTES = 8 };
+    evq_fd ends[2];
+    char byte;
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    attach(&client, ends[0]);
+    peer_put(keep(ends[1]), "01234567", BYTES);
+    evq_readable(&client, &ops[0]);
+    take_with(&ops[0], EVQ_OK);
+    expect_nothing_now(); /* the event has been taken, and there is no other one */
+    for (int i = 0; i < BYTES; i++) {
+        evq_recv(&client, &ops[1], &byte, 1);
+        take_with(&ops[1], EVQ_OK);
+        assert_int_equal(byte, '0' + i);
+    }
+}
+
+/* A process whose standard input is closed gets it for its next client. */
+static void descriptor_zero_is_a_client_like_any_other(void **state)
+{
+    (void)state;
+    open_local_listener();
+    attach(&client, open_socket());
+    evq_connect(&client, &ops[0], (const struct sockaddr *)&name, sizeof name);
+    take_with(&ops[0], EVQ_OK);
+    remove_name();
+    int input = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    (void)close(STDIN_FILENO);
+    evq_accept(&listener, &ops[1]);
+    evq_op *accepted = take_any();
+    evq_fd fd = accepted->accepted;
+    if (fd == STDIN_FILENO)
+        (void)close(fd);
+    if (input >= 0) {
+        (void)dup2(input, STDIN_FILENO);
+        (void)close(input);
+    }
+    assert_int_equal(accepted->err, EVQ_OK);
+    assert_int_equal(fd, STDIN_FILENO);
+}
+
 static void a_unix_socket_has_no_port(void **state)
 {
     uint16_t port = 7;
@@ -123,6 +168,8 @@ int run_locals(void)
     const struct CMUnitTest tests[] = {
         TEST(a_unix_socket_connects_and_carries_bytes),
         TEST(a_connect_that_is_over_at_once_lets_both_directions_go),
+        TEST(bytes_that_are_read_one_by_one_leave_none_behind),
+        TEST(descriptor_zero_is_a_client_like_any_other),
         TEST(a_unix_socket_has_no_port),
         TEST(a_name_where_no_socket_is_refuses),
     };

@@ -140,6 +140,43 @@ static void a_backend_can_be_named_by_the_environment(void **state)
     assert_int_equal(evq_destroy(other), EVQ_OK);
 }
 
+/* Which one it is, or NULL. */
+static const char *opened(const evq_options *options)
+{
+    evq *other;
+    if (evq_open(&other, options) != EVQ_OK)
+        return NULL;
+    const char *name = evq_backend_name(other);
+    return evq_destroy(other) == EVQ_OK ? name : NULL;
+}
+
+static const char *best, *first;
+
+static void open_both_ways(void *unused)
+{
+    (void)unused;
+    best = opened(NULL);
+    first = NULL;
+    for (size_t i = 0; first == NULL && evq_backends()[i] != NULL; i++)
+        first = opened(&(evq_options){.backend = evq_backends()[i]});
+}
+
+/* In a thread of its own: a ring that is closed ends a later wait of its thread before its time. */
+static void without_a_name_the_first_that_works_is_opened(void **state)
+{
+    struct system_thread thread;
+    (void)state;
+    const char *before = getenv("EVQ_BACKEND");
+    static char saved[64];
+    (void)snprintf(saved, sizeof saved, "%s", before != NULL ? before : "");
+    system_setenv("EVQ_BACKEND", NULL);
+    system_thread_start(&thread, open_both_ways, NULL);
+    system_thread_join(&thread);
+    system_setenv("EVQ_BACKEND", before != NULL ? saved : NULL);
+    assert_non_null(best);
+    assert_string_equal(best, first);
+}
+
 static void opening_and_destroying_leaves_no_descriptor(void **state)
 {
     evq_options options = {.backend = backend};
@@ -355,6 +392,7 @@ int run_owning(void)
         TEST(an_op_that_was_done_at_once_is_returned_by_the_wait_only),
         TEST(the_queue_runs_on_the_backend_that_was_asked_for),
         TEST(a_backend_can_be_named_by_the_environment),
+        TEST(without_a_name_the_first_that_works_is_opened),
         TEST(opening_and_destroying_leaves_no_descriptor),
         TEST(opening_without_descriptors_fails_and_leaves_none),
         TEST(destroy_is_refused_while_an_op_is_pending),

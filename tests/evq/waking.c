@@ -105,6 +105,29 @@ static void a_wake_can_follow_a_wake(void **state)
     }
 }
 
+/* An event that finishes nothing is no end of a wait; but it was one while a wake was remembered. */
+static void a_wake_shortens_no_later_wait(void **state)
+{
+    enum { WAIT_MS = 30, TIMES = 3 }; /* a signal may end a wait early, but not each of them */
+    static evq_sock s;
+    evq_fd peer;
+    evq_op *done;
+    char byte;
+    (void)state;
+    open_pair(&s, &peer);
+    evq_recv(&s, &ops[0], &byte, 1);
+    for (int i = 0; i < TIMES; i++) {
+        evq_wake(queue);
+        assert_int_equal(evq_wait(queue, &done, 1, PATIENCE_MS * (int64_t)NS_PER_MS), 0);
+        peer_put_urgent(peer, 'X');
+        int64_t before_ns = clock_now_ns();
+        assert_int_equal(evq_wait(queue, &done, 1, WAIT_MS * (int64_t)NS_PER_MS), 0);
+        if (clock_now_ns() - before_ns >= WAIT_MS * (int64_t)NS_PER_MS)
+            return;
+    }
+    fail_msg("the wait ends before its time");
+}
+
 static void a_wake_keeps_errno(void **state)
 {
     (void)state;
@@ -281,6 +304,7 @@ int run_waking(void)
         TEST(a_wake_before_the_wait_ends_the_next_one),
         TEST(many_wakes_are_one),
         TEST(a_wake_can_follow_a_wake),
+        TEST(a_wake_shortens_no_later_wait),
         TEST(a_wake_keeps_errno),
         TEST(a_wake_does_not_hide_what_is_finished),
         TEST(what_was_written_before_a_wake_is_seen_after_the_wait),
