@@ -206,6 +206,27 @@ static void a_submit_after_the_close_came_back_is_an_assertion(void **state)
     assert_true(asserted);
 }
 
+/* Its memory is the caller's again, whatever is still in hand. */
+static void what_was_harvested_is_not_touched_again(void **state)
+{
+    evq_op *done;
+    unsigned char *memory = (unsigned char *)&ops[0];
+    (void)state;
+    open_pair(&s, &peer);
+    forget(&s);
+    evq_recv(&s, &ops[0], bytes, 1);
+    evq_close(&s, &ops[1]);
+    assert_int_equal(evq_wait(queue, &done, 1, PATIENCE_MS * (int64_t)NS_PER_MS), 1);
+    assert_ptr_equal(done, &ops[0]);
+    memset(&ops[0], 0x5a, sizeof ops[0]);
+    evq_send(&s, &ops[2], "x", 1);
+    take_with(&ops[2], EVQ_ECLOSED);
+    take_with(&ops[1], EVQ_OK); /* the close is the last */
+    for (size_t i = 0; i < sizeof ops[0]; i++)
+        assert_int_equal(memory[i], 0x5a);
+    memset(&ops[0], 0, sizeof ops[0]);
+}
+
 static void thousands_of_sockets_leave_no_descriptor(void **state)
 {
     (void)state;
@@ -342,6 +363,7 @@ int run_closing(void)
         TEST(a_full_socket_does_not_linger_either),
         TEST(a_close_that_is_to_reset_does),
         TEST(a_submit_after_the_close_came_back_is_an_assertion),
+        TEST(what_was_harvested_is_not_touched_again),
         TEST(thousands_of_sockets_leave_no_descriptor),
         TEST(many_sockets_close_at_once),
         TEST(the_sockets_that_stay_are_served_after_a_close),

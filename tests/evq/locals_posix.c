@@ -142,6 +142,27 @@ static void descriptor_zero_is_a_client_like_any_other(void **state)
     assert_int_equal(fd, STDIN_FILENO);
 }
 
+/* It is the caller's mistake, but no reason to spin. Only poll() tells of it: POLLNVAL. */
+static void poll_ends_the_send_of_a_descriptor_that_was_closed(void **state)
+{
+    static char much[4 * 1024 * 1024];
+    evq_fd ends[2];
+    (void)state;
+    if (strcmp(backend, "poll") != 0)
+        skip_because("only poll() tells of a descriptor that is none");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    attach(&client, ends[0]);
+    (void)keep(ends[1]);
+    evq_send(&client, &ops[0], much, sizeof much);
+    expect_nothing_now();
+    assert_int_equal(close(ends[0]), 0);
+    evq_op *op = take_any();
+    assert_ptr_equal(op, &ops[0]);
+    assert_int_not_equal(op->err, EVQ_OK);
+    assert_int_equal(op->os_err, EBADF);
+    assert_int_equal(dup2(ends[1], ends[0]), ends[0]); /* for the close that follows */
+}
+
 static void a_unix_socket_has_no_port(void **state)
 {
     uint16_t port = 7;
@@ -170,6 +191,7 @@ int run_locals(void)
         TEST(a_connect_that_is_over_at_once_lets_both_directions_go),
         TEST(bytes_that_are_read_one_by_one_leave_none_behind),
         TEST(descriptor_zero_is_a_client_like_any_other),
+        TEST(poll_ends_the_send_of_a_descriptor_that_was_closed),
         TEST(a_unix_socket_has_no_port),
         TEST(a_name_where_no_socket_is_refuses),
     };

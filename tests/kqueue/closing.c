@@ -3,7 +3,10 @@
  */
 #include "kqueue_case.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -147,6 +150,68 @@ static void a_watched_file_that_is_closed_is_forgotten(void **state)
     expect_gone(fd, EVFILT_VNODE);
 }
 
+/* To get rid of a closed number whose file lives on, a queue may have to be built anew. */
+static void a_file_is_watched_still_when_a_number_was_closed(void **state)
+{
+    char path[256];
+    int fds[2], fd = open_file(path, sizeof path);
+    (void)state;
+    (void)unlink(path);
+    open_sockets(fds);
+    (void)keep(dup(fds[0]));
+    assert_int_equal(change((uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_WRITE, 0, NULL),
+                     0);
+    assert_int_equal(change_fd(fds[0], EVFILT_READ, EV_ADD), 0);
+    let_go(fds[0]);
+    put(fds[1], "x");
+    for (int i = 0; i < 4; i++)
+        expect_nothing();
+    put(fd, "!");
+    (void)take_one((uintptr_t)fd, EVFILT_VNODE);
+}
+
+#ifdef __linux__
+/* The emulation's own: what inotify watches for this process. */
+static int count_watches(void)
+{
+    char path[512], line[256];
+    int watches = 0;
+    DIR *all = opendir("/proc/self/fdinfo");
+    for (struct dirent *one; all != NULL && (one = readdir(all)) != NULL;) {
+        (void)snprintf(path, sizeof path, "/proc/self/fdinfo/%s", one->d_name);
+        FILE *info = fopen(path, "r"); /* of a folder, too: it has no lines */
+        while (info != NULL && fgets(line, sizeof line, info) != NULL)
+            watches += strncmp(line, "inotify wd:", 11) == 0;
+        if (info != NULL)
+            (void)fclose(info);
+    }
+    if (all != NULL)
+        (void)closedir(all);
+    return watches;
+}
+#endif
+
+static void files_that_were_closed_leave_no_watch(void **state)
+{
+    (void)state;
+#ifdef __linux__
+    enum { FILES = 20 };
+    char path[FILES][256];
+    for (int i = 0; i < FILES; i++) {
+        int fd = open_file(path[i], sizeof path[i]);
+        assert_int_equal(
+            change((uintptr_t)fd, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_WRITE, 0, NULL), 0);
+        let_go(fd);
+    }
+    int watches = count_watches();
+    for (int i = 0; i < FILES; i++) /* only now: it ends a watch, too */
+        (void)unlink(path[i]);
+    assert_int_equal(watches, 1); /* the last one's number was not used again */
+#else
+    skip_because("this kernel's queue holds no watches of its own");
+#endif
+}
+
 /* ---- queues ---------------------------------------------------------------------------------- */
 
 static void a_dup_of_a_queue_is_the_same_queue(void **state)
@@ -232,6 +297,8 @@ int run_closing(void)
         TEST(a_closed_number_stays_silent_although_a_dup_lives),
         TEST(waiting_beside_a_closed_number_costs_nothing),
         TEST(a_watched_file_that_is_closed_is_forgotten),
+        TEST(a_file_is_watched_still_when_a_number_was_closed),
+        TEST(files_that_were_closed_leave_no_watch),
         TEST(a_dup_of_a_queue_is_the_same_queue),
         TEST(a_child_does_not_inherit_the_queue),
         TEST(what_a_child_holds_open_is_closed_for_the_parent),
