@@ -1,5 +1,6 @@
 /*
- * test_endless: a peer that is always faster than the server (endless/endless.c) starves nobody.
+ * test_endless: a peer that is always faster than the server (endless/endless.c) starves nobody,
+ * and keeps a server awake that naps when nothing moves.
  *
  * The row fast_peer_starves_nobody has real peers, which let the server catch up now and then; a
  * server without a budget may pass it. Here it cannot. The steps are built for this test, with the
@@ -81,6 +82,30 @@ static void an_endless_peer_starves_nobody(void **state)
     client_close(&other);
 }
 
+/* Whoever was asked last has nothing to say: that is no reason to nap (endless.c ends a server that
+ * does). */
+static void a_silent_client_sends_nobody_to_sleep(void **state)
+{
+    enum { ROUNDS = 20 };
+    struct client endless = {.fd = -1}, silent = {.fd = -1, .seed = 2}, other = {.fd = -1};
+    struct server_end end;
+    start(*state);
+    becomes_endless(&endless);
+    assert_int_equal(client_connect(&silent, &server, soon()), CLIENT_OK);
+    assert_int_equal(client_ping(&silent, 10, soon(), NULL), CLIENT_OK);
+    for (uint32_t i = 0; i < ROUNDS; i++) { /* meanwhile the server is asked for something */
+        other = (struct client){.fd = -1, .seed = i};
+        assert_int_equal(client_connect(&other, &server, soon()), CLIENT_OK);
+        assert_int_equal(client_ping(&other, 10, soon(), NULL), CLIENT_OK);
+        client_close(&other);
+    }
+    server_stop(&server, soon(), &end);
+    assert_true(end.in_time);
+    assert_int_equal(end.status, 0);
+    client_close(&endless);
+    client_close(&silent);
+}
+
 static void without_such_a_peer_it_serves_as_always(void **state)
 {
     struct client other = {.fd = -1, .seed = 2};
@@ -101,6 +126,8 @@ int main(int argc, char **argv)
          "step2_edge_triggered"},
         {"without_such_a_peer_it_serves_as_always", without_such_a_peer_it_serves_as_always, NULL,
          kill_server, "step2_edge_triggered"},
+        {"a_silent_client_sends_nobody_to_sleep", a_silent_client_sends_nobody_to_sleep, NULL,
+         kill_server, "step3_nap"},
     };
     return cmocka_run_group_tests_name("an endless peer", tests, NULL, NULL);
 }
