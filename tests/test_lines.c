@@ -3,7 +3,7 @@
  * cannot judge it; here are the contract's questions again, asked in lines.
  *
  * STEPS_BUILD says which build of it: "build", or a variant. Run it from the root of the
- * repository. One test asks lines.c itself: from outside nobody sees how much room its buffers have.
+ * repository. One test asks lines.c itself: from outside nobody sees how much room there is.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -67,8 +67,8 @@ static void a_unix_socket_connects_and_carries_bytes(void **state)
     assert_memory_equal(got, "abc", 3);
 }
 
-/* No event tells of that connect: it is over when connect() returns. So whoever waits for it must be
- * let go at once, and what the system had said of the socket before counts no more. */
+/* No event tells of that connect: it is over when connect() returns. So whoever waits for it must
+ * be let go at once, and what the system had said of the socket before counts no more. */
 static void a_connect_that_is_over_at_once_lets_both_directions_go(void **state)
 {
     char up[8], down[8];

@@ -105,7 +105,7 @@ static void a_wake_can_follow_a_wake(void **state)
     }
 }
 
-/* An event that finishes nothing is no end of a wait; but it was one while a wake was remembered. */
+/* An event that finishes nothing is no end of a wait. It is one where a wake is remembered. */
 static void a_wake_shortens_no_later_wait(void **state)
 {
     enum { WAIT_MS = 30, TIMES = 3 }; /* a signal may end a wait early, but not each of them */

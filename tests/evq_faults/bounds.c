@@ -278,8 +278,8 @@ static void where_the_system_tells_what_is_left_no_call_is_in_vain(void **state)
     assert_int_equal(faults_count(CALL_SET_INQ) - told, 1); /* it need be told once only */
 }
 
-/* A read that comes back with less than it asked for has taken all there was: the next one waits for
- * an event. */
+/* A read that comes back with less than it asked for has taken all there was: the next one waits
+ * for an event. */
 static void after_a_short_read_no_call_is_in_vain(void **state)
 {
     evq_sock *s;

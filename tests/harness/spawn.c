@@ -235,18 +235,19 @@ static char **complete_argv(const struct server_spec *spec)
     return argv;
 }
 
-static int spawn_with(struct spawned *p, struct pipes *pipes, const struct server_spec *spec,
-                      char **argv)
+static int spawn_with(struct spawned *p, struct pipes *pipes, const struct server_spec *spec)
 {
     p->guard = guard_start(pipes);
     if (p->guard < 0) {
         return errno;
     }
-    p->child = fork();
+    char **argv = complete_argv(spec); /* not before: the guard would inherit it */
+    p->child = argv != NULL ? fork() : -1;
     if (p->child == 0) {
         child_main(pipes, spec, argv);
     }
     int err = p->child < 0 ? errno : failure_of_exec(pipes);
+    free(argv);
     if (err != 0) {
         spawn_kill_group(p->child, p->guard, pipes->end[GUARD][WRITE_END]);
         pipes->end[GUARD][WRITE_END] = -1;
@@ -261,10 +262,9 @@ static int spawn_with(struct spawned *p, struct pipes *pipes, const struct serve
 int spawn(struct spawned *p, const struct server_spec *spec, char *why, size_t why_len)
 {
     struct pipes pipes;
-    char **argv = complete_argv(spec);
-    int err = argv == NULL ? ENOMEM : pipes_open(&pipes);
+    int err = pipes_open(&pipes);
     if (err == 0) {
-        err = spawn_with(p, &pipes, spec, argv);
+        err = spawn_with(p, &pipes, spec);
         if (err == 0) { /* these three are the caller's now, the other ends are closed below */
             p->guard_fd = pipes.end[GUARD][WRITE_END];
             p->out_fd = pipes.end[OUT][READ_END];
@@ -273,7 +273,6 @@ int spawn(struct spawned *p, const struct server_spec *spec, char *why, size_t w
         }
         pipes_close(&pipes);
     }
-    free(argv);
     if (err != 0) {
         (void)snprintf(why, why_len, "cannot run %s: %s", spec->argv[0], strerror(err));
     }
