@@ -324,6 +324,27 @@ static void what_is_known_is_not_asked_again(void **state)
     assert_int_equal(faults_count(CALL_RECV) + faults_count(CALL_RECVMSG), recvs);
 }
 
+/* An interrupted read has taken nothing, and says nothing of how much is left. */
+static void bytes_behind_an_interrupted_read_are_all_read(void **state)
+{
+    enum { BYTES = 8 };
+    evq_sock *s;
+    int peer = hand_pair(&s);
+    evq_op *done;
+    char byte;
+    (void)state;
+    assert_int_equal(__real_send(peer, "01234567", BYTES, 0), BYTES);
+    evq_readable(s, &ops[0]);
+    hand_take_with(&ops[0], EVQ_OK);
+    assert_int_equal(evq_wait(queue, &done, 1, 0), 0); /* the event has been taken */
+    hand_fail(call_for(CALL_RECV, CALL_CQE_RECV), EINTR, 1);
+    for (int i = 0; i < BYTES; i++) {
+        evq_recv(s, &ops[1], &byte, 1);
+        hand_take_with(&ops[1], EVQ_OK);
+        assert_int_equal(byte, '0' + i);
+    }
+}
+
 /* ---- a send that is cut ---------------------------------------------------------------------- */
 
 static void fill(const evq_sock *s)
@@ -341,7 +362,7 @@ static void drain(int peer)
         ;
 }
 
-static void an_event_of_reading_tries_no_send(void **state)
+static void an_event_of_one_direction_tries_nothing_in_the_other(void **state)
 {
     evq_sock *s;
     int peer = hand_pair(&s);
@@ -356,6 +377,11 @@ static void an_event_of_reading_tries_no_send(void **state)
     assert_int_equal(__real_send(peer, "y", 1, 0), 1);
     hand_take_with(&ops[1], EVQ_OK);
     assert_int_equal(faults_count(CALL_SEND), sends);
+    evq_recv(s, &ops[2], &byte, 1);
+    int recvs = faults_count(CALL_RECV) + faults_count(CALL_RECVMSG);
+    drain(peer);
+    hand_take_with(&ops[0], EVQ_OK);
+    assert_int_equal(faults_count(CALL_RECV) + faults_count(CALL_RECVMSG), recvs);
 }
 
 /* The first byte is on its way, and then it fails: what follows would not fit behind it. */
@@ -465,7 +491,8 @@ int run_bounds(void)
         TEST(where_the_system_tells_what_is_left_no_call_is_in_vain),
         TEST(after_a_short_read_no_call_is_in_vain),
         TEST(what_is_known_is_not_asked_again),
-        TEST(an_event_of_reading_tries_no_send),
+        TEST(bytes_behind_an_interrupted_read_are_all_read),
+        TEST(an_event_of_one_direction_tries_nothing_in_the_other),
         TEST(a_send_that_is_cut_at_once_tears_the_stream),
         TEST(so_does_one_that_has_waited_for_another),
         TEST(an_attach_does_not_try_for_ever),
