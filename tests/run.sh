@@ -230,7 +230,8 @@ as_ever='test_exercises test_runner test_setup test_teaching test_timeline test_
 
 # The thread sanitizer finds nothing in what has no threads: these programs test tools, or servers that
 # the contract tests there. They take minutes, and run in the usual build and in the one with addresses.
-without_threads='suite_goes_red test_bench test_check test_demo test_evq_install test_foreign_clients test_lines'
+without_threads='suite_goes_red test_bench test_check test_demo test_evq_install test_foreign_clients'
+without_threads="$without_threads test_idle test_lines"
 
 run_here() {
     case "/$build/ $as_ever  - $without_threads " in
