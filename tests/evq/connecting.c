@@ -56,10 +56,11 @@ static void a_recv_behind_a_cancelled_connect_is_not_forgotten(void **state)
     begin_connect(&ops[1]);
     evq_recv(&s, &ops[2], bytes, 1);
     (void)evq_cancel(queue, &ops[1]);
-    for (int i = 0; i < 3; i++)
-        (void)take_any();
+    take_among(&ops[1]);
     if (ops[1].err == EVQ_OK)
         skip_because("this system had connected it already");
+    while (returns_of(&ops[0]) == 0 || returns_of(&ops[2]) == 0)
+        (void)take_any();
     assert_int_not_equal(ops[0].err, EVQ_OK);
     assert_int_equal(ops[1].err, EVQ_ECANCELED);
     assert_int_equal(ops[2].err, EVQ_ENOTCONN);
