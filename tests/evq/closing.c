@@ -209,15 +209,13 @@ static void a_submit_after_the_close_came_back_is_an_assertion(void **state)
 /* Its memory is the caller's again, whatever is still in hand. */
 static void what_was_harvested_is_not_touched_again(void **state)
 {
-    evq_op *done;
     unsigned char *memory = (unsigned char *)&ops[0];
     (void)state;
     open_pair(&s, &peer);
     forget(&s);
     evq_recv(&s, &ops[0], bytes, 1);
     evq_close(&s, &ops[1]);
-    assert_int_equal(evq_wait(queue, &done, 1, PATIENCE_MS * (int64_t)NS_PER_MS), 1);
-    assert_ptr_equal(done, &ops[0]);
+    take(&ops[0]); /* one alone: the close may be in hand already */
     memset(&ops[0], 0x5a, sizeof ops[0]);
     evq_send(&s, &ops[2], "x", 1);
     take_with(&ops[2], EVQ_ECLOSED);
