@@ -46,7 +46,7 @@ static inline bool timer__before(const evq_op *a, const evq_op *b)
 
 /* ---- the heap ------------------------------------------------------------------------------- */
 
-/* Both are roots. The result is one, too; its next and prev are left as they were. */
+/* Both are roots. The result is one, too: its next and prev mean nothing. */
 static evq_op *heap__meld(evq_op *a, evq_op *b)
 {
     if (timer__before(b, a)) {
@@ -90,8 +90,6 @@ static evq_op *heap__meld_all(evq_op *siblings)
         root = heap__meld(root, rest);
         rest = next;
     }
-    timer__set(root, LINK_NEXT, NULL);
-    timer__set(root, LINK_PREV, NULL);
     return root;
 }
 
@@ -114,8 +112,6 @@ void evq_timers_add(evq *q, evq_op *op)
 {
     op->priv.arg.at.number = ++q->timers_started;
     timer__set(op, LINK_CHILD, NULL);
-    timer__set(op, LINK_NEXT, NULL);
-    timer__set(op, LINK_PREV, NULL);
     q->timers = q->timers != NULL ? heap__meld(q->timers, op) : op;
 }
 
