@@ -243,6 +243,26 @@ static int hand_tcp_pair(evq_sock **s)
     return client;
 }
 
+/* A rule of a firewall can forbid a connect: EPERM, which is 1. */
+static void a_connect_that_is_forbidden_says_so(void **state)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET};
+    socklen_t len = sizeof addr;
+    int listener;
+    (void)state;
+    assert_int_equal(evq_tcp_listen(&listener, "127.0.0.1", 0, 1), EVQ_OK);
+    (void)hand_keep(listener);
+    assert_int_equal(__real_getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+    evq_sock *s = hand_attach(__real_socket(AF_INET, SOCK_STREAM, 0));
+    hand_fail(CALL_GET_ERROR, EPERM, 1);
+    evq_connect(s, &ops[0], (struct sockaddr *)&addr, len);
+    const evq_op *op = hand_take();
+    assert_ptr_equal(op, &ops[0]);
+    assert_int_equal(faults_hits(), 1);
+    assert_int_not_equal(op->err, EVQ_OK);
+    assert_int_equal(op->os_err, EPERM);
+}
+
 /* Five bytes, one at a time. After the first, full read the system is asked how many are left, so
  * the last is known as the last: a sixth read waits for an event, and does not ask in vain. */
 static void where_the_system_tells_what_is_left_no_call_is_in_vain(void **state)
@@ -488,6 +508,7 @@ int run_bounds(void)
         TEST(a_socket_that_waits_for_its_next_turn_can_be_closed),
         TEST(a_submit_does_not_try_for_ever),
         TEST(a_look_does_not_try_for_ever),
+        TEST(a_connect_that_is_forbidden_says_so),
         TEST(where_the_system_tells_what_is_left_no_call_is_in_vain),
         TEST(after_a_short_read_no_call_is_in_vain),
         TEST(what_is_known_is_not_asked_again),
