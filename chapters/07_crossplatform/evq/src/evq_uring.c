@@ -364,7 +364,7 @@ static enum evq_progress result__sent(evq_op *op, size_t n)
 }
 
 /* What woke the request is no state: bytes and urgent data wake it in one way, so urgent data alone
- * ends a wait for POLLIN (liburing issue 100: 195 comes of it). So the state is looked at. */
+ * ends a wait for POLLIN (liburing issue 100). So the state is looked at. */
 static enum evq_progress result__readable(evq_op *op)
 {
     struct pollfd look = {.fd = op->sock->fd, .events = POLLIN};
