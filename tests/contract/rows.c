@@ -214,26 +214,11 @@ static bool read_totals(const char *line, struct totals *t)
            (line[end] == '\0' || line[end] == ',');
 }
 
-/** ThreadSanitizer keeps a signal until the thread that got it makes its next call; one in accept()
- *  makes none. A further signal ends its waiting. No other build needs this. */
-static void asks_again(struct contract_run *run, int signo)
-{
-    enum { AGAIN_MS = 100 };
-    int64_t deadline_ns = patience(run), again_ns = clock_now_ns();
-    while (server_is_alive(&run->server, NULL) && deadline_left_ms(deadline_ns) > 0) {
-        if (clock_now_ns() >= again_ns) {
-            (void)kill(run->server.pid, signo);
-            again_ns = deadline_in_ms(AGAIN_MS);
-        }
-        clock_pause_ms(1);
-    }
-}
-
 bool stops(struct contract_run *run, int signo, struct totals *t)
 {
     struct server_end end = {0};
     if (run->sanitized)
-        asks_again(run, signo);
+        server_ask_until_it_ends(&run->server, signo, patience(run));
     run->server.stop_signal = signo; /* it may have had one already, and be gone */
     server_stop(&run->server, patience(run), &end);
     run->started = false;

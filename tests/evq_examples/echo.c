@@ -85,7 +85,7 @@ static void a_crowd_that_comes_and_goes_is_counted_whole(void **state)
                 client_close(&c[i]);
         }
     }
-    server_stop(&server, soon(), &end);
+    example_ends(&end);
     assert_int_equal(end.status, 0);
     (void)snprintf(totals, sizeof totals, "totals: clients %d, bytes %d", ROUNDS * AT_ONCE,
                    ROUNDS * AT_ONCE * 10);

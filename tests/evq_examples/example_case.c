@@ -55,6 +55,13 @@ void example_start(const char *name, const char *const *words)
     assert_string_equal(server.banner, banner); /* it runs on what it was told to */
 }
 
+void example_ends(struct server_end *end)
+{
+    if (example_is_sanitized())
+        server_ask_until_it_ends(&server, SIGTERM, soon());
+    server_stop(&server, soon(), end);
+}
+
 int example_stop(void **state)
 {
     (void)state;
@@ -65,7 +72,7 @@ int example_stop(void **state)
         memset(&server, 0, sizeof server);
         return 0; /* the test has stopped it, and has looked how it ended */
     }
-    server_stop(&server, soon(), &end);
+    example_ends(&end);
     bool well = end.in_time && end.status == 0 && strstr(end.totals, "totals: clients ") != NULL;
     if (!well)
         print_error("it ended with status %d, last line \"%s\", stderr: %s\n", end.status,

@@ -50,6 +50,9 @@ void example_start(const char *name, const char *const *words);
     example_start((const char *const[]){__VA_ARGS__, NULL}[0], \
                   (const char *const[]){__VA_ARGS__, NULL} + 1)
 
+/** Stops it, and says how it ended. */
+void example_ends(struct server_end *end);
+
 /** The teardown of every test: the server has survived, ends with status 0 and says its totals. */
 int example_stop(void **state);
 

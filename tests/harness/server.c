@@ -116,6 +116,19 @@ static void end_and_tell(struct server *s, int64_t deadline_ns, struct server_en
     s->output = NULL;
 }
 
+void server_ask_until_it_ends(struct server *s, int signo, int64_t deadline_ns)
+{
+    enum { AGAIN_MS = 100 };
+    int64_t again_ns = clock_now_ns();
+    while (server_is_alive(s, NULL) && deadline_left_ms(deadline_ns) > 0) {
+        if (clock_now_ns() >= again_ns) {
+            (void)kill(s->pid, signo);
+            again_ns = deadline_in_ms(AGAIN_MS);
+        }
+        clock_pause_ms(1);
+    }
+}
+
 void server_stop(struct server *s, int64_t deadline_ns, struct server_end *end)
 {
     memset(end, 0, sizeof *end);
