@@ -179,6 +179,26 @@ static void a_busy_worker_blocks_no_other_client(void **state)
     stop();
 }
 
+/* While a client is busy, each free worker would take its event too, if epoll let it, and would
+ * wait for its lock. Then the client is gone, and those who waited hold what is no client any
+ * more. Each of them resets in the middle of its flood. */
+static void a_busy_client_that_resets_is_freed_by_the_one_that_serves_it(void **state)
+{
+    (void)state;
+    struct client other = {.fd = -1, .seed = 1};
+    start("step3_oneshot_workers", "-w", "64");
+    assert_int_equal(client_connect(&other, &server, soon()), CLIENT_OK);
+    for (uint32_t i = 0; i < 300; i++) {
+        struct client busy = {.fd = -1, .seed = 2 + i};
+        assert_int_equal(client_connect(&busy, &server, soon()), CLIENT_OK);
+        assert_int_equal(client_pump(&busy, 256 * 1024), CLIENT_OK);
+        client_abort(&busy);
+        assert_int_equal(client_ping(&other, 1, soon(), NULL), CLIENT_OK);
+    }
+    client_close(&other);
+    stop();
+}
+
 /* Workers are started after the first line: waits until all are there, where the system tells. */
 static void wait_for_threads(int threads)
 {
@@ -264,6 +284,7 @@ int main(void)
         TEST(who_has_moved_to_a_free_place_leaves_from_there),
         TEST(an_epoll_per_thread_refuses_a_port_whose_listener_does_not_share),
         TEST(a_busy_worker_blocks_no_other_client),
+        TEST(a_busy_client_that_resets_is_freed_by_the_one_that_serves_it),
         TEST(sixty_four_sleeping_workers_stop_at_once),
         TEST(without_a_single_worker_it_says_so_and_ends),
         TEST(everybodys_server_is_as_wrong_as_its_page_says),
