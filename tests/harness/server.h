@@ -81,9 +81,9 @@ int server_start(struct server *s, const struct server_spec *spec, char *why, si
  *  outputs and the status. 0, or -1 when it could not be started; then s->err says why. */
 int server_run_to_end(struct server *s, const struct server_spec *spec, struct server_end *end);
 
-/** For builds with ThreadSanitizer, before server_stop(). It keeps a signal until the thread that got
- *  it makes its next call. One that sleeps in accept() makes none; nor does one in a ring, whose
- *  call the sanitizer does not know. A further signal ends its waiting. */
+/** For builds with ThreadSanitizer, before server_stop(). It keeps a signal until the thread that
+ *  got it makes its next call. One that sleeps in accept() makes none; nor does one in a ring,
+ *  whose call the sanitizer does not know. A further signal ends its waiting. */
 void server_ask_until_it_ends(struct server *s, int signo, int64_t deadline_ns);
 
 /** Sends the stop signal, waits for the end until deadline_ns, then kills. Afterwards s->out and
