@@ -107,6 +107,7 @@ int run_cancelling(void);
 int run_closing(void);
 int run_corners(void);
 int run_locals(void);
+int run_accept_ex(void); /* Windows: part of run_locals() */
 int run_model(void);
 /** These know no backend at all. */
 int run_words(void);

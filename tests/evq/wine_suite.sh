@@ -54,7 +54,7 @@ build() {
     compile -Itests -Itests/evq -I$evq/include -I$evq/src -isystem "$dir/cmocka/include"
     # shellcheck disable=SC2086
     "$cc" -static ${CFLAGS:--O2 -g} -o "$dir/test_evq.exe" "$dir"/*.o "$dir/cmocka/libcmocka.a" \
-        ${LDFLAGS-} -lws2_32 -pthread
+        -Wl,--wrap=__imp_WSAIoctl ${LDFLAGS-} -lws2_32 -pthread
 }
 
 is_up_to_date || build
