@@ -187,7 +187,7 @@ class Subject:
             seconds, cpu = PACE[program, backend]
             limits = (60 + int(4 * seconds), 2 + int(3 * cpu))
             status, last = run(builder.program_in(work), backend, *limits)
-            if status not in (0, None):
+            if status != 0:
                 status, last = run(builder.program_in(work), backend, *limits)
             if status != 0:
                 return LATE if status is None else KILLED, '%s: %s' % (backend or program, last)
