@@ -21,6 +21,7 @@
 #include "harness/skip.h"
 #include "steps.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -485,6 +486,36 @@ static void helpers_whose_server_was_killed_are_ended(void **state)
     assert_string_equal(said, "");
 }
 
+/* Wine's own programs stay for a while. Were the caller's descriptors open in them, then whoever
+ * reads from the other end of one of these would wait for its end. */
+static void what_wine_starts_holds_nothing_of_the_caller(void **state)
+{
+    (void)state;
+    enum { AT_ONCE_MS = 5000, OF_THE_CALLER = 7 };
+    static const char start_it[] = "sh chapters/06_iocp/wine.sh --start";
+    char said[SAID_LEN];
+    int ends[2], status;
+    NEEDS_WINDOWS();
+    assert_int_equal(shell(said, "sh chapters/06_iocp/wine.sh --end 2>&1"), 0);
+    assert_int_equal(pipe(ends), 0);
+    pid_t starter = fork();
+    assert_true(starter >= 0);
+    if (starter == 0) {
+        if (dup2(ends[1], OF_THE_CALLER) < 0)
+            _exit(127);
+        process_close_from(STDERR_FILENO + 1, OF_THE_CALLER);
+        (void)execl("/bin/sh", "sh", "-c", start_it, (char *)NULL);
+        _exit(127);
+    }
+    (void)close(ends[1]);
+    assert_int_equal(waitpid(starter, &status, 0), starter);
+    assert_int_equal(status, 0);
+    struct pollfd end = {.fd = ends[0], .events = POLLIN};
+    assert_int_equal(poll(&end, 1, deadline_left_ms(deadline_in_ms(AT_ONCE_MS))), 1);
+    assert_true((end.revents & POLLHUP) != 0);
+    (void)close(ends[0]);
+}
+
 /* Last of all: the script that runs Windows programs ends everything that it has left running. */
 static void at_the_end_nothing_of_wine_is_left(void **state)
 {
@@ -533,6 +564,7 @@ int main(void)
         TEST(wine_does_not_start_at_random_addresses),
         TEST(a_killed_test_leaves_no_windows_program),
         TEST(helpers_whose_server_was_killed_are_ended),
+        TEST(what_wine_starts_holds_nothing_of_the_caller),
         TEST(at_the_end_nothing_of_wine_is_left),
     };
     int failed = cmocka_run_group_tests_name("chapter 06, the native step", native, NULL, NULL);

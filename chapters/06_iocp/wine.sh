@@ -65,6 +65,12 @@ use_prefix_of_project() {
     export WINEPREFIX WINEDEBUG WINEDLLOVERRIDES WINEARCH
 }
 
+# Wine's own programs are started by the first program, and stay when that has ended: with whatever it
+# had open. Whoever reads such a pipe would wait for their end. A Windows program gets three of ours.
+close_the_callers() {
+    exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+}
+
 # For what stays when the first program has ended: nothing of that one's environment stays with it.
 in_clean_world() {
     env -i PATH="$PATH" HOME="${HOME:-/}" ${TMPDIR+"TMPDIR=$TMPDIR"} WINEPREFIX="$WINEPREFIX" \
@@ -79,7 +85,7 @@ start_server() {
     (
         # shellcheck disable=SC3045 # where a shell has no such limit, it stays as it is
         ulimit -n "$(ulimit -Hn)" || :
-        in_clean_world "$server" -p20 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+        in_clean_world "$server" -p20
     ) </dev/null >/dev/null 2>&1 || : # another one was faster; and without any, Wine starts it
 }
 
@@ -163,6 +169,7 @@ if ! find_wine; then
     exit 77
 fi
 [ "$1" != --check ] || { echo wine && exit 0; }
+close_the_callers
 use_prefix_of_project
 find_steady
 [ -f "$WINEPREFIX/made" ] || make_prefix
