@@ -79,7 +79,8 @@ asks() {
 }
 
 # Starts a server, lets a peer send and check some bytes, stops it: right is status 0 and a last
-# line of totals.
+# line of totals. The server says its number first, for the signal: timeout(1) of coreutils 9.1 ends
+# without its child when a signal comes before its fork() has told it who that is.
 serves() {
     rm -f $fifo
     mkfifo $fifo || return 1
@@ -88,16 +89,17 @@ serves() {
     *) program='' stop_signal=TERM ;;
     esac
     # shellcheck disable=SC2086 # words
-    $limit $program "$1" -p 0 >$fifo 2>"$matrix/stderr" &
-    server=$!
+    $limit sh -c 'echo $$ && exec "$@"' sh $program "$1" -p 0 >$fifo 2>"$matrix/stderr" &
+    limited=$!
     exec 3<$fifo
+    read -r server <&3
     read -r first <&3
     asks "$1" -p "${first##*:}" >"$matrix/peer" 2>&1
     peer_status=$?
-    kill -$stop_signal $server 2>/dev/null
+    kill -$stop_signal "$server" 2>/dev/null
     last=$(cat <&3)
     exec 3<&-
-    wait $server
+    wait $limited
     case $?:$1 in
     0:*) ;;
     137:*.exe) ;; # Wine's server was faster (tools/launch.c); what counts is its last line
@@ -108,7 +110,7 @@ serves() {
 
 limit=
 if command -v timeout >/dev/null 2>&1; then
-    limit="timeout $SERVE_LIMIT_S"
+    limit="timeout -k 5 $SERVE_LIMIT_S"
 fi
 
 # "wine" where it can run Windows programs.
