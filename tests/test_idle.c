@@ -99,6 +99,28 @@ static void who_is_idle_is_closed_in_time_and_nobody_else(void **state)
     client_close(&chatty);
 }
 
+/* Their memory is free long before their timers would have come. */
+static void who_has_left_leaves_no_timer_behind(void **state)
+{
+    enum { LEAVE = 50 };
+    start(*state, "1");
+    for (uint32_t i = 0; i < LEAVE; i++) {
+        struct client c = connected(10 + i);
+        assert_int_equal(client_ping(&c, 1, soon(), NULL), CLIENT_OK);
+        if (i % 2 == 0)
+            client_abort(&c);
+        else
+            client_close(&c);
+    }
+    struct client last = connected(4); /* when its time is up, that of the others is, too */
+    assert_int_equal(client_expect_end(&last, soon()), CLIENT_OK);
+    client_close(&last);
+    struct client next = connected(5);
+    assert_int_equal(client_ping(&next, 1, soon(), NULL), CLIENT_OK);
+    stop();
+    client_close(&next);
+}
+
 static void a_timer_of_a_client_holds_up_no_stop(void **state)
 {
     start(*state, "600");
@@ -121,10 +143,11 @@ int main(void)
     static char titles[TESTS_MAX][TITLE_LEN];
     size_t n = 0;
 #define ADD(step, test) add(&tests[n], titles[n], step, #test, test), n++
-    for (size_t i = 0; i < mini_count && n + 2 <= TESTS_MAX; i++) {
+    for (size_t i = 0; i < mini_count && n + 3 <= TESTS_MAX; i++) {
         if (mini_steps[i].number < FIRST_WITH_TIMERS)
             continue;
         ADD(&mini_steps[i], who_is_idle_is_closed_in_time_and_nobody_else);
+        ADD(&mini_steps[i], who_has_left_leaves_no_timer_behind);
         ADD(&mini_steps[i], a_timer_of_a_client_holds_up_no_stop);
     }
     return _cmocka_run_group_tests("idle clients", tests, n, NULL, NULL);

@@ -162,6 +162,27 @@ static void a_silent_client_is_closed_and_a_chatty_one_is_not(void **state)
     client_close(&chatty);
 }
 
+/* Of the time that a silent client may have nearly all is left, when the shorter one for a refused
+ * client begins: a deadline that comes nearer. */
+static void
+a_refused_peer_that_goes_on_sending_is_closed_although_it_could_be_idle_for_long(void **state)
+{
+    (void)state;
+    START("lines", "-t", "600");
+    struct client c = connected();
+    char line[LONGEST + 1];
+    memset(line, 'x', sizeof line);
+    says_bytes(&c, line, sizeof line);
+    HEARS(&c, refusal);
+    int64_t end_ns = soon();
+    enum outcome o = CLIENT_OK;
+    for (; o == CLIENT_OK && deadline_left_ms(end_ns) > 0; clock_pause_ms(10))
+        o = client_send_raw(&c, "more", 4, end_ns);
+    assert_int_equal(o, CLIENT_RESET);
+    client_close(&c);
+    is_served();
+}
+
 int run_lines(void)
 {
 #define LINES_TEST(test) cmocka_unit_test_setup_teardown(test, start, example_stop)
@@ -174,6 +195,9 @@ int run_lines(void)
         LINES_TEST(a_peer_that_does_not_read_holds_bounded_memory_and_loses_nothing),
         LINES_TEST(a_reset_costs_that_client_only),
         cmocka_unit_test_teardown(a_silent_client_is_closed_and_a_chatty_one_is_not, example_stop),
+        cmocka_unit_test_teardown(
+            a_refused_peer_that_goes_on_sending_is_closed_although_it_could_be_idle_for_long,
+            example_stop),
     };
     return RUN("lines", tests);
 }
