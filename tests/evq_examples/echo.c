@@ -92,11 +92,28 @@ static void a_crowd_that_comes_and_goes_is_counted_whole(void **state)
     assert_string_equal(end.totals, totals);
 }
 
+/* A worker that is woken before its mail is there looks, finds nothing and sleeps: on one processor
+ * the wake itself may let it run at once. Each client is the only one, so nobody else wakes it. */
+static void no_worker_is_woken_before_its_mail_is_there(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 1000 };
+    process_share_one_processor(true);
+    START("multicore", "-w", "3");
+    process_share_one_processor(false);
+    for (int i = 0; i < CLIENTS; i++) {
+        struct client c = connected();
+        assert_int_equal(client_ping(&c, 1, soon(), NULL), CLIENT_OK);
+        client_close(&c);
+    }
+}
+
 int run_multicore(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(each_worker_is_a_thread, example_stop),
         cmocka_unit_test_teardown(a_crowd_that_comes_and_goes_is_counted_whole, example_stop),
+        cmocka_unit_test_teardown(no_worker_is_woken_before_its_mail_is_there, example_stop),
     };
     /* The whole contract on the best backend only: what differs on the others, echo has shown. */
     int failed = backend_is_best ? example_run_contract("multicore", "-w", "3") : 0;

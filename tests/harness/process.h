@@ -33,6 +33,11 @@ pid_t process_listening_in_group(unsigned port, pid_t group);
  */
 pid_t process_wineserver_of(pid_t pid);
 
+/** This process and what it starts from now on run on one processor, the first that they may, or
+ *  (on = false) where they might before: then a thread that wakes another one may have to wait for
+ *  it. Nothing happens where the system has no such call. */
+void process_share_one_processor(bool on);
+
 /** Closes every descriptor of this process from `first` on, but one: for a fork that must keep
  *  nothing of its parent's alive. */
 void process_close_from(int first, int keep);

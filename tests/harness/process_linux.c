@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -387,6 +388,28 @@ pid_t process_wineserver_of(pid_t pid)
     prefix_of(pid, search.prefix, sizeof search.prefix);
     (void)for_each_entry(0, ".", is_other_than_wineserver, &search);
     return search.found;
+}
+
+/* ---- Processors -------------------------------------------------------------------------- */
+
+void process_share_one_processor(bool on)
+{
+    static cpu_set_t before;
+    cpu_set_t one;
+    if (!on) {
+        (void)sched_setaffinity(0, sizeof before, &before);
+        return;
+    }
+    size_t first = 0;
+    if (sched_getaffinity(0, sizeof before, &before) != 0) {
+        return;
+    }
+    while (!CPU_ISSET(first, &before)) {
+        first++;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    (void)sched_setaffinity(0, sizeof one, &one);
 }
 
 /* ---- Descriptors of this process --------------------------------------------------------- */

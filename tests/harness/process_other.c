@@ -87,6 +87,13 @@ pid_t process_wineserver_of(pid_t pid)
     return 0;
 }
 
+/* ---- Processors -------------------------------------------------------------------------- */
+
+void process_share_one_processor(bool on)
+{
+    (void)on;
+}
+
 /* ---- Descriptors of this process --------------------------------------------------------- */
 
 enum { DESCRIPTORS_MAX = 65536 };
