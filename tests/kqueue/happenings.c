@@ -168,6 +168,32 @@ static void each_queue_that_watches_a_signal_reports_it(void **state)
     (void)signal(SIGUSR1, before);
 }
 
+#ifdef EVFILT_USER
+/* The other queue finds the signal, and wakes this one. Before this one is asked, the only event that
+ * was ready in it is taken back; the signal is still to be told. */
+static void a_signal_outlives_an_event_that_is_taken_back(void **state)
+{
+    (void)state;
+    struct kevent watch, event;
+    struct timespec patience = {.tv_sec = PATIENCE_MS / 1000};
+    void (*before)(int) = signal(SIGUSR1, SIG_IGN);
+    int other = keep(kqueue());
+    fill(&watch, SIGUSR1, EVFILT_SIGNAL, EV_ADD, 0, 0, NULL);
+    assert_int_equal(change(SIGUSR1, EVFILT_SIGNAL, EV_ADD, 0, 0, NULL), 0);
+    assert_int_equal(kevent(other, &watch, 1, NULL, 0, NULL), 0);
+    assert_int_equal(change(1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL), 0);
+    assert_int_equal(kill(getpid(), SIGUSR1), 0);
+    assert_int_equal(kevent(other, NULL, 0, &event, 1, &patience), 1);
+    assert_int_equal(event.ident, SIGUSR1);
+    assert_int_equal(change(1, EVFILT_USER, 0, NOTE_TRIGGER, 0, NULL), 0);
+    assert_int_equal(change(1, EVFILT_USER, EV_DELETE, 0, 0, NULL), 0);
+    assert_true(take_one(SIGUSR1, EVFILT_SIGNAL).data >= 1);
+    (void)signal(SIGUSR1, before);
+}
+#else
+WITHOUT_USER(a_signal_outlives_an_event_that_is_taken_back)
+#endif
+
 static void a_disabled_signal_is_counted_and_not_reported(void **state)
 {
     (void)state;
@@ -528,6 +554,7 @@ int run_happenings(void)
         TEST(user_events_of_many_idents_are_told_apart),
         TEST(a_signal_that_is_ignored_is_reported),
         TEST(each_queue_that_watches_a_signal_reports_it),
+        TEST(a_signal_outlives_an_event_that_is_taken_back),
         TEST(a_disabled_signal_is_counted_and_not_reported),
         TEST(a_signal_may_be_ignored_after_it_was_added),
         TEST(a_handler_runs_as_well),
