@@ -169,8 +169,8 @@ static void each_queue_that_watches_a_signal_reports_it(void **state)
 }
 
 #ifdef EVFILT_USER
-/* The other queue finds the signal, and wakes this one. Before this one is asked, the only event that
- * was ready in it is taken back; the signal is still to be told. */
+/* The other queue finds the signal, and wakes this one. Before this one is asked, the only event
+ * that was ready in it is taken back; the signal is still to be told. */
 static void a_signal_outlives_an_event_that_is_taken_back(void **state)
 {
     (void)state;
