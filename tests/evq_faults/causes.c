@@ -31,6 +31,33 @@ static void a_wake_that_is_interrupted_is_not_the_last_one(void **state)
     assert_int_equal(faults_hits(), 3);
 }
 
+static int wakes_in_between;
+
+static void wake_in_between(void)
+{
+    wakes_in_between++;
+    evq_wake(queue);
+}
+
+/* The flag was lowered before the descriptor was drained: this wake raised it, and what it wrote
+ * went with the rest. From there on the flag was up, and each later wake wrote nothing. */
+static void a_wake_while_another_is_taken_is_not_the_last_one(void **state)
+{
+    (void)state;
+    evq_op *done[1];
+    if (is("kqueue") || is("epoll"))
+        skip_because("it takes a wake with its event and drains nothing: there is no in between");
+    for (int i = 0; i < 3; i++) {
+        wakes_in_between = 0;
+        faults_in_between(CALL_READ, wake_in_between);
+        evq_wake(queue);
+        int64_t begin_ns = clock_now_ns();
+        assert_int_equal(evq_wait(queue, done, 1, HAND_PATIENCE_MS * INT64_C(1000000)), 0);
+        assert_true(clock_now_ns() - begin_ns < HAND_PATIENCE_MS * INT64_C(500000));
+        assert_int_equal(wakes_in_between, 1);
+    }
+}
+
 /* A signal handler may wake, and what it interrupts is about to look at its own errno. */
 static void a_wake_that_fails_keeps_errno(void **state)
 {
@@ -102,6 +129,7 @@ int run_causes(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_wake_that_is_interrupted_is_not_the_last_one),
+        TEST(a_wake_while_another_is_taken_is_not_the_last_one),
         TEST(a_wake_that_fails_keeps_errno),
         TEST(a_filter_that_forbids_epoll_pwait2_leaves_the_queue_whole),
         TEST(an_attach_that_fails_leaves_no_knote_behind),

@@ -24,6 +24,7 @@ static pthread_t counted_thread;
 static enum order wanted_order;
 static int pairs;
 static void (*tellers[TELLERS_MAX])(int fd);
+static void (*happenings[CALLS])(void);
 
 /* ---- orders ---------------------------------------------------------------------------------- */
 
@@ -32,6 +33,7 @@ void faults_reset(void)
     fault_count = 0;
     memset(counts, 0, sizeof counts);
     memset(asked, 0, sizeof asked);
+    memset(happenings, 0, sizeof happenings);
     hits = 0;
     all_calls = 0;
     counted_thread = pthread_self();
@@ -41,6 +43,11 @@ void faults_add(struct fault fault)
 {
     if (fault_count < FAULTS_MAX)
         faults[fault_count++] = fault;
+}
+
+void faults_in_between(enum call call, void (*happens)(void))
+{
+    happenings[call] = happens;
 }
 
 /* ---- what happened --------------------------------------------------------------------------- */
@@ -82,6 +89,10 @@ struct verdict faults_judge(enum call call)
     struct verdict verdict = {.hit = false};
     if (!pthread_equal(counted_thread, pthread_self()) || alone > 0)
         return verdict;
+    void (*happens)(void) = happenings[call];
+    happenings[call] = NULL;
+    if (happens != NULL)
+        happens();
     int nth = counts[call]++;
     all_calls++;
     for (size_t i = 0; i < fault_count; i++) {

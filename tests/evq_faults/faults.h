@@ -97,6 +97,10 @@ struct fault {
 void faults_reset(void);
 void faults_add(struct fault fault);
 
+/** Something happens once, just before the next call of this kind: what another thread or a signal
+ *  handler might do there. NULL: nothing does. */
+void faults_in_between(enum call call, void (*happens)(void));
+
 /** How often a call was made since the reset; how often a fault has hit; all calls together. */
 int faults_count(enum call call);
 int faults_hits(void);
