@@ -192,6 +192,26 @@ static void try_all_accepts(struct plan *plan)
                  report.hits, report.trouble);
 }
 
+/* ---- late -------------------------------------------------------------------------------------- */
+
+/* Whoever makes one of these calls goes on late: what it has let loose is served, and over, before
+ * it does what comes next. Threads that share their clients have to be right in that order, too. */
+static void try_all_late(struct plan *plan)
+{
+    static const enum call calls[] = {CALL_EPOLL_ADD, CALL_EPOLL_MOD, CALL_KEVENT_NOW, CALL_CLOSE};
+    enum { LATE_CALLS = sizeof calls / sizeof calls[0] };
+    const struct script script = {.bytes = FEW_BYTES, .more = 8};
+    struct fault faults[LATE_CALLS];
+    struct report report;
+    for (int i = 0; i < LATE_CALLS; i++)
+        faults[i] = (struct fault){.call = calls[i], .times = FOR_EVER, .manner = LATE};
+    runs++;
+    (void)scenario_run(plan->subject, faults, LATE_CALLS, &script, &plan->usual, &report);
+    if (report.outcome != UNSEEN)
+        fail_msg("%s goes on late after some calls, and then: %s", plan->subject->name,
+                 report.trouble);
+}
+
 /* ---- a step ---------------------------------------------------------------------------------- */
 
 /* 0: as many as it takes. */
@@ -237,6 +257,8 @@ static void whatever_fails_the_contract_holds_or_it_says_why(void **state)
     find_baselines(&plan);
     if (plan.makes[WIN_ACCEPT_SUBMIT])
         try_all_accepts(&plan);
+    if (!plan.subject->step->windows)
+        try_all_late(&plan);
     try_all(&plan);
     if (plan.told > 0)
         fail_msg("%d runs of %s came out wrong", plan.told, plan.subject->name);

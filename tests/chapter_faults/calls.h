@@ -110,7 +110,8 @@ enum call {
 enum manner {
     INSTEAD, /* nothing was done, and the call says so                              */
     AFTER,   /* it was done, and still it fails: a close() that fails has closed    */
-    BY_ONE   /* it moves 1 byte (takes 1 packet), however much it is asked for      */
+    BY_ONE,  /* it moves 1 byte (takes 1 packet), however much it is asked for      */
+    LATE     /* it was done, and does not fail; but its caller goes on much later   */
 };
 
 enum { FOR_EVER = 1 << 30, FAULTS_MAX = 4 };
@@ -120,7 +121,7 @@ struct fault {
     enum call call;
     int nth, times;
     enum manner manner;
-    int err; /* errno; on Windows what the call has: see windows_errors.h; not for BY_ONE */
+    int err; /* errno; on Windows what the call has: see windows_errors.h; not for BY_ONE and LATE */
 };
 
 /* What the step finds in its environment: numbers, "call:nth:times:manner:err", and commas between

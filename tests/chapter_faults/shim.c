@@ -11,10 +11,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 int __real_close(int fd);
+int __real_nanosleep(const struct timespec *time, struct timespec *left);
 
-enum { TELLERS_MAX = 2 };
+enum { TELLERS_MAX = 2, LATE_MS = 5 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct board nowhere, *board = &nowhere;
@@ -53,12 +55,26 @@ struct verdict shim_judge(enum call call)
     return orders_judge(board, call);
 }
 
+bool shim_refuses(struct verdict verdict)
+{
+    bool refuses = verdict.hit && verdict.manner != LATE;
+    if (refuses)
+        errno = verdict.err;
+    return refuses;
+}
+
+void shim_goes_on(struct verdict verdict)
+{
+    const struct timespec late = {.tv_nsec = LATE_MS * 1000000L};
+    int saved = errno;
+    if (verdict.hit && verdict.manner == LATE)
+        (void)__real_nanosleep(&late, NULL);
+    errno = saved;
+}
+
 bool shim_fails(enum call call)
 {
-    struct verdict verdict = shim_judge(call);
-    if (verdict.hit)
-        errno = verdict.err;
-    return verdict.hit;
+    return shim_refuses(shim_judge(call));
 }
 
 void shim_leave_alone(bool on)

@@ -127,10 +127,12 @@ int __wrap_kevent(int kq, const struct kevent *changes, kq_count n, struct keven
 {
     if (room > 0)
         return wait_for_events(kq, changes, n, events, room, timeout);
-    if (shim_fails(CALL_KEVENT_NOW))
+    struct verdict verdict = shim_judge(CALL_KEVENT_NOW);
+    if (shim_refuses(verdict))
         return -1;
     int result = kevent_alone(kq, changes, n, events, room, timeout);
     if (result == 0)
         remember(kq, changes, n);
+    shim_goes_on(verdict);
     return result;
 }

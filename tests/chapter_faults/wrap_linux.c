@@ -61,20 +61,24 @@ static bool listens(int fd)
 }
 
 /* See table.c for what is not told. */
-static bool control_fails(int op, int fd)
+static struct verdict judge_control(int op, int fd)
 {
     if (op == EPOLL_CTL_ADD)
-        return shim_fails(CALL_EPOLL_ADD);
-    return op == EPOLL_CTL_MOD && !listens(fd) && shim_fails(CALL_EPOLL_MOD);
+        return shim_judge(CALL_EPOLL_ADD);
+    if (op == EPOLL_CTL_MOD && !listens(fd))
+        return shim_judge(CALL_EPOLL_MOD);
+    return (struct verdict){.hit = false};
 }
 
 int __wrap_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 {
-    if (control_fails(op, fd))
+    struct verdict verdict = judge_control(op, fd);
+    if (shim_refuses(verdict))
         return -1;
     int result = __real_epoll_ctl(epoll, op, fd, event);
     if (result == 0)
         remember(epoll, op, fd, event);
+    shim_goes_on(verdict);
     return result;
 }
 

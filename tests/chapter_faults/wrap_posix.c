@@ -220,10 +220,8 @@ int __wrap_close(int fd)
 {
     struct verdict verdict = shim_judge(CALL_CLOSE);
     int result = __real_close(fd);
-    if (!verdict.hit)
-        return result;
-    errno = verdict.err;
-    return -1;
+    shim_goes_on(verdict);
+    return shim_refuses(verdict) ? -1 : result;
 }
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
