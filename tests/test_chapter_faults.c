@@ -192,7 +192,7 @@ static void try_all_accepts(struct plan *plan)
                  report.hits, report.trouble);
 }
 
-/* ---- late -------------------------------------------------------------------------------------- */
+/* ---- late ------------------------------------------------------------------------------------ */
 
 /* Whoever makes one of these calls goes on late: what it has let loose is served, and over, before
  * it does what comes next. Threads that share their clients have to be right in that order, too. */
