@@ -121,7 +121,7 @@ struct fault {
     enum call call;
     int nth, times;
     enum manner manner;
-    int err; /* errno; on Windows what the call has: see windows_errors.h; not for BY_ONE and LATE */
+    int err; /* not for BY_ONE and LATE: errno; on Windows what the call has: windows_errors.h */
 };
 
 /* What the step finds in its environment: numbers, "call:nth:times:manner:err", and commas between

@@ -18,8 +18,8 @@ bool shim_fails(enum call call);
  *  Linux calls is not the step's doing. errno stays as it is. */
 void shim_leave_alone(bool on);
 
-/** The two halves of a call that may be LATE, or fail INSTEAD: before it is made, true, and errno is
- *  set, when it is not to be made at all; and after it has been made. errno stays as it is. */
+/** The two halves of a call that may be LATE, or fail INSTEAD: before it is made, true, and errno
+ *  is set, when it is not to be made at all; and after it has been made. errno stays as it is. */
 bool shim_refuses(struct verdict verdict);
 void shim_goes_on(struct verdict verdict);
 

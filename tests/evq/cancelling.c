@@ -83,6 +83,47 @@ static void cancelling_one_recv_leaves_the_others_in_order(void **state)
     assert_true(bytes[1] == 'a' && bytes[3] == 'b');
 }
 
+/* A time-out cancels the recv: what is being sent goes on. And the other way round. */
+static void a_cancel_ends_nothing_in_the_other_direction(void **state)
+{
+    static unsigned char got[BIG];
+    (void)state;
+    open_narrow_pair(&s, &peer);
+    pattern_fill(big, BIG, 0);
+    evq_recv(&s, &ops[0], bytes, 1);
+    evq_send(&s, &ops[1], big, BIG);
+    expect_nothing_now();
+    assert_int_equal(evq_cancel(queue, &ops[0]), 0);
+    take_with(&ops[0], EVQ_ECANCELED);
+    int64_t deadline_ns = deadline_in_ms(PATIENCE_MS);
+    int came_back = 0;
+    for (size_t n = 0; n < BIG;) {
+        evq_op *done[4];
+        int64_t some = peer_get_some(peer, got + n, BIG - n);
+        assert_true(some >= 0 && clock_now_ns() < deadline_ns);
+        n += (size_t)some;
+        came_back += evq_wait(queue, done, 4, some == 0 ? NS_PER_MS : 0);
+    }
+    if (came_back == 0)
+        take(&ops[1]);
+    assert_int_equal(ops[1].err, EVQ_OK);
+    pattern_check(got, BIG, 0);
+}
+
+static void a_cancelled_send_ends_no_recv(void **state)
+{
+    (void)state;
+    open_narrow_pair(&s, &peer);
+    evq_recv(&s, &ops[0], bytes, 1);
+    evq_send(&s, &ops[1], big, BIG);
+    expect_nothing_now();
+    assert_int_equal(evq_cancel(queue, &ops[1]), 0);
+    take_with(&ops[1], EVQ_ECANCELED);
+    peer_put(peer, "x", 1);
+    take_with(&ops[0], EVQ_OK);
+    assert_int_equal(ops[0].nbytes, 1);
+}
+
 static void a_cancel_in_the_same_breath_as_the_submit_works(void **state)
 {
     (void)state;
@@ -197,6 +238,8 @@ int run_cancelling(void)
         TEST(what_comes_after_a_cancel_is_for_the_next_recv),
         TEST(a_cancelled_readable_comes_back_once),
         TEST(cancelling_one_recv_leaves_the_others_in_order),
+        TEST(a_cancel_ends_nothing_in_the_other_direction),
+        TEST(a_cancelled_send_ends_no_recv),
         TEST(a_cancel_in_the_same_breath_as_the_submit_works),
         TEST(data_and_cancel_race_and_nothing_is_lost),
         TEST(a_finished_op_keeps_its_result),
