@@ -3,6 +3,8 @@
  */
 #include "evq_case.h"
 
+#include <stdlib.h>
+
 enum { CLIENTS = 200, FLOOD = 50 };
 
 static evq_sock listener, s;
@@ -146,9 +148,18 @@ static void a_client_that_aborts_does_no_harm_to_the_listener(void **state)
 }
 
 /* It comes back with the error, and nothing goes on trying: so nothing burns time. */
+/* valgrind keeps the limit itself: it has the kernel accept a client, closes it and says EMFILE. */
+static bool valgrind_loses_clients(void)
+{
+    const char *loaded = getenv("LD_PRELOAD");
+    return loaded != NULL && strstr(loaded, "vgpreload") != NULL;
+}
+
 static void without_descriptors_accept_fails_and_nothing_spins(void **state)
 {
     (void)state;
+    if (valgrind_loses_clients())
+        skip_because("valgrind accepts the client, drops it and says EMFILE: nobody is left");
     open_listener(&listener, &port);
     (void)connect_peer();
     evq_fd spare = keep(peer_datagram_socket());
